@@ -1,0 +1,124 @@
+// rebound audit: from a preset or a spec to a run folder with a report.
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+
+#include "rebound/audit/runner.h"
+#include "rebound/audit/store.h"
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "rebound/base/progress.h"
+#include "rebound/report/report.h"
+#include "verb.h"
+
+namespace rebound {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  std::string target;  // preset or spec file
+  std::string out;
+  std::string resume;
+  std::string model, sae;
+  int64_t seed = -1;
+  bool trace = false;
+  bool show_text = false;
+};
+
+const std::vector<std::string>& presets() {
+  static const std::vector<std::string> names = {"ioi", "toy-leaky", "toy-feature-routed", "toy-sealed"};
+  return names;
+}
+
+std::atomic<bool> was_interrupted{false};
+
+void remember_interrupt(int) {
+  was_interrupted = true;
+  std::signal(SIGINT, SIG_DFL);  // a second Ctrl-C ends the program at once
+}
+
+AuditSpec spec_of(const Flags& flags, const CommonFlags& common) {
+  const bool is_preset = std::find(presets().begin(), presets().end(), flags.target) != presets().end();
+  AuditSpec spec;
+  if (is_preset) {
+    spec = default_spec(flags.target);
+  } else {
+    require<ConfigError>(fs::exists(flags.target), "audit: got \"", flags.target,
+                         "\", expected a spec file or one of: ioi, toy-leaky, toy-feature-routed, toy-sealed");
+    spec = read_spec(read_json_file(flags.target), flags.target);
+  }
+  if (!flags.model.empty()) spec.model = flags.model;
+  if (!flags.sae.empty()) spec.sae = flags.sae;
+  if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
+  if (flags.trace) spec.trace = true;
+  if (common.dtype != "float32") spec.dtype = common.dtype;
+  return spec;
+}
+
+fs::path fresh_folder(const std::string& target) {
+  char stamp[32];
+  const std::time_t now = std::time(nullptr);
+  std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", std::localtime(&now));
+  return fs::path("runs") / (fs::path(target).stem().string() + "-" + stamp);
+}
+
+void write_reports(const fs::path& folder, const AuditSummary& summary, const Flags& flags, bool json) {
+  const Store store = Store::open_read_only(folder / "run.sqlite");
+  const ReportInput input{summary, read_json_file(folder / "spec.json"), store.examples(), store.results()};
+  const ReportOptions options{.show_text = flags.show_text};
+  write_file_atomically(folder / "report.md", markdown_report(input, options));
+  write_file_atomically(folder / "report.html", html_report(input, options));
+  if (json) {
+    Json printed = summary.to_json();
+    if (flags.trace) {
+      printed["trace"] = Json::array();
+      for (const TracePoint& point : store.traces()) {
+        printed["trace"].push_back({{"prompt", point.prompt}, {"row", point.row}, {"step", point.step},
+                                    {"objective", point.objective}, {"drift_pre", point.drift_pre},
+                                    {"norm", point.norm}});
+      }
+    }
+    std::puts(printed.dump(2).c_str());
+    return;
+  }
+  std::fputs(terminal_report(summary).c_str(), stdout);
+  std::printf("\nReport: %s\n", (folder / "report.html").c_str());
+}
+
+void run_audit_verb(const Flags& flags, const CommonFlags& common) {
+  std::signal(SIGINT, remember_interrupt);
+  std::signal(SIGTERM, remember_interrupt);
+  const auto is_interrupted = [] { return was_interrupted.load(); };
+  if (!flags.resume.empty()) {
+    require<ConfigError>(flags.target.empty() && flags.out.empty(),
+                         "--resume: got a spec or --out too, expected the run folder alone");
+    write_reports(flags.resume, resume_audit(flags.resume, is_interrupted), flags, common.json);
+    return;
+  }
+  require<ConfigError>(!flags.target.empty(), "audit: got no spec, expected a preset (ioi), a spec file or --resume");
+  const fs::path folder = flags.out.empty() ? fresh_folder(flags.target) : fs::path(flags.out);
+  write_reports(folder, run_audit(spec_of(flags, common), folder, is_interrupted), flags, common.json);
+}
+
+}  // namespace
+
+void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* verb = app.add_subcommand("audit", "Search for recoveries of a suppressed behaviour");
+  verb->add_option("spec", flags->target, "Preset (ioi, toy-leaky, toy-feature-routed, toy-sealed) or a spec file");
+  verb->add_option("--out", flags->out, "Run folder, new or empty [runs/NAME-TIME]");
+  verb->add_option("--resume", flags->resume, "Continue the run in this folder");
+  verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
+  verb->add_option("--sae", flags->sae, "SAELens folder [the default SAE]");
+  verb->add_option("--seed", flags->seed, "Seed of prompts, draws and targets [0]")->check(CLI::NonNegativeNumber);
+  verb->add_flag("--trace", flags->trace, "Store objective, drift and norm of every step");
+  verb->add_flag("--show-text", flags->show_text, "Show prompts as text in the reports");
+  verb->callback([flags, &common, &run] { run = [flags, &common] { run_audit_verb(*flags, common); }; });
+}
+
+}  // namespace rebound

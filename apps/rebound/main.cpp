@@ -1,0 +1,122 @@
+// rebound: flags shared by every verb, exit codes, and one verb run.
+//
+// Exit codes: 0 done, 1 a fault of the program or its libraries, 2 flags or spec, 3 a file's
+// contents, 4 numbers, 5 reading or writing, 130 interrupted.
+#include <c10/util/Exception.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "machine_setup.h"
+#include "rebound/base/error.h"
+#include "rebound/base/progress.h"
+#include "verb.h"
+
+namespace rebound {
+namespace {
+
+constexpr int kFault = 1;
+constexpr int kBadFlags = 2;
+constexpr int kInterrupted = 130;
+
+// Verbs that can save and resume install their own handler while they run.
+void stop_at_once(int) { _exit(kInterrupted); }
+
+void add_common_flags(CLI::App& app, CommonFlags& common) {
+  app.add_flag("--json", common.json, "Results as JSON on stdout");
+  app.add_flag("--quiet,-q", common.quiet, "No progress on stderr");
+  app.add_option("--threads", common.threads, "Threads; 0: OMP_NUM_THREADS, else all cores")
+      ->check(CLI::Range(0, 4096));
+  app.add_option("--device", common.device, "cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--dtype", common.dtype, "Of the model's matrices: float32 or bfloat16")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+}
+
+void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
+  add_audit_verb(app, common, run);
+  add_report_verb(app, common, run);
+  add_sae_verb(app, common, run);
+  add_model_verb(app, common, run);
+  add_tokenize_verb(app, common, run);
+  add_doctor_verb(app, common, run);
+}
+
+void run_verb(const CommonFlags& common, const RunVerb& run) {
+  set_threads(common.threads);
+  if (common.quiet) set_progress_mode(ProgressMode::kQuiet);
+  require<ConfigError>(common.device == "cpu", "--device ", common.device,
+                       ": not implemented yet, expected cpu");
+  run();
+  const bool is_written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  require<IoError>(is_written, "stdout: could not write all of the output");
+}
+
+int complain(const std::string& message, int exit_code) {
+  std::fprintf(stderr, "rebound: %s\n", message.c_str());
+  return exit_code;
+}
+
+// Runs `body`; whatever it throws becomes one line on stderr and an exit code.
+template <class Body>
+int exit_code_of(const Body& body) {
+  try {
+    body();
+    return 0;
+  } catch (const Error& e) {
+    return complain(e.what(), e.exit_code);
+  } catch (const c10::Error& e) {
+    return complain(e.what_without_backtrace(), kFault);
+  } catch (const std::bad_alloc&) {
+    return complain("out of memory", kFault);
+  } catch (const std::exception& e) {
+    return complain(e.what(), kFault);
+  }
+}
+
+// CLI11 tells of a missing verb before it tells of an unknown word.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining();
+  const bool is_verb_missing = app.get_subcommands().empty() && !unknown.empty();
+  return is_verb_missing ? concat("unknown verb or flag: ", unknown.front()) : error.what();
+}
+
+int main_with(int argc, char** argv) {
+  CLI::App app(
+      "Tells whether an intervention removed a behaviour from a language model, or closed one "
+      "route to it.",
+      "rebound");
+  app.set_version_flag("--version",
+                       std::string("rebound " REBOUND_VERSION " (LibTorch " TORCH_VERSION ")"));
+  app.require_subcommand(1);
+  app.fallthrough();
+  CommonFlags common;
+  RunVerb run;
+  add_common_flags(app, common);
+  add_verbs(app, common, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return complain(concat(explain(app, e), " (try --help)"), kBadFlags);
+  }
+  return exit_code_of([&] { run_verb(common, run); });
+}
+
+}  // namespace
+}  // namespace rebound
+
+int main(int argc, char** argv) {
+  std::signal(SIGINT, rebound::stop_at_once);
+  const int unready = rebound::exit_code_of([&] { rebound::restart_with_better_kernels(argv); });
+  return unready != 0 ? unready : rebound::main_with(argc, argv);
+}

@@ -1,0 +1,30 @@
+// A verb of the program: one file, one function that adds its flags and says what to run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace rebound {
+
+// What every verb shares.
+struct CommonFlags {
+  bool json = false;
+  bool quiet = false;
+  std::string device = "cpu";
+  std::string dtype = "float32";
+  int threads = 0;  // 0: all cores
+};
+
+using RunVerb = std::function<void()>;  // throws rebound::Error
+
+// Each adds a subcommand and sets `run` in that subcommand's callback.
+void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_doctor_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_report_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_tokenize_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+
+}  // namespace rebound

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Times rebound against the published algorithm in PyTorch on the same model, SAE, prompts and
+# machine, run in turns so that a busy moment hits both:
+#
+#   bench/run_peer.sh ioi [--json] [--repeats N] [--sae DIR] [--value V] [--no-set]
+#
+# --json prints the JSON alone; --no-set leaves out the recovered set of the peer (a few minutes).
+# PEER_PYTHON names a Python with torch, transformers >= 5, gguf and safetensors (default python3).
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-5 SAE=""
+usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
+[[ "${1:-}" == ioi ]] || usage
+shift
+while (($#)); do
+  case "$1" in
+    --json) IS_JSON=1 ;;
+    --no-set) WITH_SET=0 ;;
+    --repeats) REPEATS="$2"; shift ;;
+    --sae) SAE="$2"; shift ;;
+    --value) VALUE="$2"; shift ;;
+    *) usage ;;
+  esac
+  shift
+done
+
+PYTHON="${PEER_PYTHON:-python3}"
+PROGRAM="$ROOT/build/release/rebound"
+[[ -x "$PROGRAM" ]] || PROGRAM="$ROOT/build/dev/rebound"
+[[ -x "$PROGRAM" ]] || { echo "run_peer: no build/release/rebound; run scripts/demo.sh" >&2; exit 2; }
+MODEL="$ROOT/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+if [[ -z "$SAE" ]]; then
+  SAE="$(find "$ROOT/assets/sae" -name cfg.json | sort | head -1)"
+  [[ -n "$SAE" ]] || { echo "run_peer: no SAE under assets/sae; give --sae" >&2; exit 2; }
+  SAE="$(dirname "$SAE")"
+fi
+HOOK="$("$PYTHON" -c 'import json, sys; c = json.load(open(sys.argv[1] + "/cfg.json"))
+print(c.get("metadata", c)["hook_name"])' "$SAE")"
+
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
+WORK="$(mktemp -d)"
+trap 'rm -rf "$WORK"' EXIT
+peer() { "$PYTHON" "$ROOT/bench/peer/ioi_reference.py" "$@" --work "$WORK" 2>"$WORK/peer.log" ||
+  { tail -5 "$WORK/peer.log" >&2; return 1; }; }
+tell() { if ((!IS_JSON)); then cat; else cat >/dev/null; fi; }
+
+peer prepare --model "$MODEL" --sae "$SAE" --hook "$HOOK" --value "$VALUE" | tell
+RUNS=()
+for ((i = 1; i <= REPEATS; i++)); do
+  peer time | tell
+  "$PROGRAM" audit "$WORK/spec.json" --out "$WORK/run$i" --quiet >/dev/null
+  RUNS+=("$WORK/run$i")
+done
+if ((WITH_SET)); then peer set | tell; fi
+peer compare "${RUNS[@]}"

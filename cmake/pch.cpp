@@ -1,0 +1,1 @@
+// Holds the precompiled torch header that every torch-using target shares.

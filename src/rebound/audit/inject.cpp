@@ -1,0 +1,118 @@
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "rebound/audit/controls.h"
+#include "rebound/audit/inject.h"
+#include "rebound/base/rng.h"
+#include "rebound/recover/minimal_budget.h"
+
+namespace rebound {
+namespace {
+
+std::vector<int64_t> unrelated_targets(const BatchContext& context, int64_t draw) {
+  const std::vector<int64_t>& pool = context.subject->prompts.unrelated_ids;
+  std::vector<int64_t> targets;
+  for (const ScoredExample& flip : context.flips) {
+    std::vector<int64_t> choices;
+    for (const int64_t id : pool) {
+      if (id != flip.prompt->correct_id && id != flip.prompt->wrong_id) choices.push_back(id);
+    }
+    Rng rng({static_cast<uint64_t>(flip.index), 0x696e6a});
+    rng.shuffle(choices);
+    targets.push_back(choices[static_cast<size_t>(draw) % choices.size()]);
+  }
+  return targets;
+}
+
+// Of all tokens but the two answers, the one whose defended logit is nearest to the correct one's.
+std::vector<int64_t> gap_matched_targets(const BatchContext& context, const Contests& recovery) {
+  const at::Tensor correct = context.defended_logits.gather(1, recovery.target.unsqueeze(1));
+  at::Tensor distance = (context.defended_logits - correct).abs();
+  for (const at::Tensor& answer : {recovery.target, recovery.rival}) {
+    distance.scatter_(1, answer.unsqueeze(1), std::numeric_limits<float>::infinity());
+  }
+  const at::Tensor best = distance.argmin(1).contiguous();
+  return {best.data_ptr<int64_t>(), best.data_ptr<int64_t>() + best.numel()};
+}
+
+const char* name_of(InjectTarget target) {
+  switch (target) {
+    case InjectTarget::kUnrelated: return "unrelated";
+    case InjectTarget::kOtherName: return "other_name";
+    default: return "gap_matched";
+  }
+}
+
+at::Tensor start_scores(const BatchContext& context, const Contests& contests) {
+  return (context.defended_logits.gather(1, contests.target.unsqueeze(1)) -
+          context.defended_logits.gather(1, contests.rival.unsqueeze(1)))
+      .squeeze(1);
+}
+
+FinishedBatch run_inject(const RowSpec& spec, InjectTarget target, int64_t draws, const BatchContext& context) {
+  const auto started = std::chrono::steady_clock::now();
+  const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
+  FinishedBatch finished;
+  for (int64_t draw = 0; draw < draws; ++draw) {
+    const Contests contests = inject_contests(context, target, draw);
+    const Problem problem = context.problem(contests, spec.threat_model, Objective::kLogitDiff, spec.budget);
+    const auto budgets =
+        minimal_budgets(problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
+    const at::Tensor start = start_scores(context, contests);
+    for (size_t i = 0; i < budgets.size(); ++i) {
+      const int64_t at = static_cast<int64_t>(i);
+      StoredResult result;
+      result.prompt = context.flips[i].index;
+      result.variant = concat(draw, ":", context.subject->token_text(contests.target[at].item<int64_t>()));
+      result.recovered = std::isfinite(budgets[i]);
+      result.score = start[at].item<double>();
+      result.recheck_score = kNotMeasured;
+      result.termination = result.recovered ? "goal" : "censored";
+      result.figures["gap"] = contests.goal[at].item<double>() - result.score;
+      result.figures["minimal_budget"] = result.recovered ? Json(budgets[i]) : Json();
+      result.figures["norm"] = result.figures["minimal_budget"];
+      finished.results.push_back(std::move(result));
+    }
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  for (StoredResult& result : finished.results) {
+    result.seconds = seconds / static_cast<double>(finished.results.size());
+  }
+  return finished;
+}
+
+}  // namespace
+
+Contests inject_contests(const BatchContext& context, InjectTarget target, int64_t draw) {
+  const Contests recovery = context.recovery_contests(Objective::kLogitDiff);
+  if (target == InjectTarget::kOtherName) {
+    Contests swapped{recovery.rival, recovery.target, {}};
+    const at::Tensor start = start_scores(context, swapped);
+    swapped.goal = start + start;  // recovery starts at -start and must reach 0
+    return swapped;
+  }
+  const auto ids = target == InjectTarget::kUnrelated ? unrelated_targets(context, draw)
+                                                      : gap_matched_targets(context, recovery);
+  return {at::tensor(ids, at::kLong), recovery.rival, at::zeros_like(recovery.goal)};
+}
+
+Row inject_row(const AuditSpec& spec, InjectTarget target) {
+  RowSpec row = spec.headline();
+  row.kind = RowKind::kMinimalBudget;
+  row.steps = 30;
+  RowSummary head = head_of(row);
+  head.name = concat("inject/", head.name, "/", name_of(target));
+  head.control = "inject";
+  head.target = name_of(target);
+  const int64_t draws = target == InjectTarget::kUnrelated ? spec.controls.inject_targets : 1;
+  return {head, [=](const BatchContext& context, const RowEnvironment&) {
+            if (target == InjectTarget::kUnrelated && context.subject->prompts.unrelated_ids.size() < 3) {
+              return FinishedBatch{};
+            }
+            return run_inject(row, target, draws, context);
+          }};
+}
+
+}  // namespace rebound

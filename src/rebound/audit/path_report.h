@@ -1,0 +1,16 @@
+// Recovery-path attribution of the headline row, per batch and over the whole run.
+#pragma once
+
+#include "rebound/audit/rows.h"
+
+namespace rebound {
+
+// {"prompts": [...], "full": [...], "parts": {...}, ...} of one batch; null where the headline row
+// left no perturbation.
+Json attribute_batch(const BatchContext& context, const AuditSpec& spec, const Store& store, int64_t batch);
+
+// Counts over all batches, as in the published table: recovered by replay, knock-out and
+// norm-matched replay of each part; Shapley shares; the main route in words.
+Json summarise_paths(const Store& store, int64_t n_batches);
+
+}  // namespace rebound

@@ -1,0 +1,199 @@
+#include "rebound/audit/rows.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "rebound/base/error.h"
+#include "rebound/recover/minimal_budget.h"
+
+namespace rebound {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json figures_of(const Measurement& m) {
+  return {{"norm", number(m.norm)},
+          {"norm_rel", number(m.norm_rel)},
+          {"drift_pre_l2", number(m.drift_pre_l2)},
+          {"drift_pre_rel", number(m.drift_pre_rel)},
+          {"drift_pre_rmse", number(m.drift_pre_rmse)},
+          {"drift_pre_linf", number(m.drift_pre_linf)},
+          {"drift_post_l2", number(m.drift_post_l2)},
+          {"drift_post_rel", number(m.drift_post_rel)},
+          {"decode_drift", number(m.decode_drift)},
+          {"reactivated_fraction", number(m.reactivated_fraction)},
+          {"floor_violation", number(m.floor_violation)},
+          {"kl_to_base", number(m.kl_to_base)},
+          {"answer_nll", number(m.answer_nll)},
+          {"cosine_to_undo", number(m.cosine_to_undo)},
+          {"share_in_encoder_span", number(m.share_in_encoder_span)}};
+}
+
+SolverOptions solver_options(const RowSpec& spec, bool keep_trace) {
+  return {.max_steps = spec.steps,
+          .lr = spec.lr,
+          .stop = spec.stop,
+          .is_shared = spec.scope == RowScope::kShared,
+          .keep_trace = keep_trace};
+}
+
+FinishedBatch run_attack(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
+  const auto started = Clock::now();
+  const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
+  const Problem problem =
+      context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  const Solution solution = solve(problem, constraint, solver_options(spec, environment.spec.trace));
+  const double seconds = seconds_since(started);
+  FinishedBatch finished;
+  finished.results = results_of(context, problem, solution.delta, /*is_rechecked=*/true);
+  const at::Tensor binding = binding_features(problem, solution.delta, context.subject->statistics.pre_std);
+  for (size_t i = 0; i < finished.results.size(); ++i) {
+    StoredResult& result = finished.results[i];
+    add_run_figures(result, solution.steps[i], seconds / static_cast<double>(context.size()),
+                    to_string(solution.termination[i]));
+    const at::Tensor mine = binding[static_cast<int64_t>(i)];
+    result.figures["binding_features"] = mine.sum().item<int64_t>();
+    result.figures["constraint_violation"] = number(constraint.violation(
+        solution.delta[static_cast<int64_t>(i)]));
+  }
+  for (const TraceEntry& entry : solution.trace) {
+    finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index, {}, entry.step, entry.score,
+                               entry.drift_pre, entry.norm});
+  }
+  store_delta(environment.store, spec.name(), environment.batch_index, solution.delta);
+  return finished;
+}
+
+// Fitted on the flips of the training prompts once; every batch of test flips uses the same one.
+at::Tensor fitted_shared_delta(const RowSpec& spec, const RowEnvironment& environment) {
+  const at::Tensor known = load_delta(environment.store, spec.name(), 0);
+  if (known.defined()) return known;
+  const BatchContext& train = *environment.train;
+  const Constraint constraint(rung_of(spec.constraint), *train.subject->sae, train.defence->features());
+  const Problem problem =
+      train.problem(train.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  const at::Tensor delta = solve(problem, constraint, solver_options(spec, false)).delta;
+  store_delta(environment.store, spec.name(), 0, delta);
+  return delta;
+}
+
+FinishedBatch run_shared(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
+  const auto started = Clock::now();
+  FinishedBatch finished;
+  if (!environment.train) return finished;
+  const at::Tensor delta = fitted_shared_delta(spec, environment);
+  const Problem problem =
+      context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  finished.results = results_of(context, problem, delta, /*is_rechecked=*/true);
+  const double seconds = seconds_since(started) / static_cast<double>(context.size());
+  for (StoredResult& result : finished.results) add_run_figures(result, spec.steps, seconds, "held_out");
+  return finished;
+}
+
+FinishedBatch run_minimal(const RowSpec& spec, const BatchContext& context) {
+  const auto started = Clock::now();
+  const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
+  const Problem problem =
+      context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  const auto budgets = minimal_budgets(problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
+  const double seconds = seconds_since(started) / static_cast<double>(context.size());
+  FinishedBatch finished;
+  for (size_t i = 0; i < budgets.size(); ++i) {
+    StoredResult result;
+    result.prompt = context.flips[i].index;
+    result.recovered = std::isfinite(budgets[i]);
+    result.score = context.flips[i].defended_score;
+    result.recheck_score = kNotMeasured;
+    result.figures = {{"minimal_budget", number(budgets[i])},
+                      {"gap", number(-context.flips[i].defended_score)},
+                      {"norm", number(budgets[i])}};
+    finished.results.push_back(add_run_figures(result, spec.steps, seconds, result.recovered ? "goal" : "censored"));
+  }
+  return finished;
+}
+
+}  // namespace
+
+RowSummary head_of(const RowSpec& spec) {
+  RowSummary head;
+  head.name = spec.name();
+  head.constraint = spec.constraint;
+  head.objective = spec.kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(spec.objective);
+  head.threat_model = to_string(spec.threat_model);
+  head.scope = spec.scope == RowScope::kShared ? "shared" : "per_prompt";
+  head.budget = spec.budget;
+  return head;
+}
+
+Row attack_row(const RowSpec& spec) {
+  return {head_of(spec), [spec](const BatchContext& context, const RowEnvironment& environment) {
+            return spec.scope == RowScope::kShared ? run_shared(spec, context, environment)
+                                                   : run_attack(spec, context, environment);
+          }};
+}
+
+Row minimal_budget_row(const RowSpec& spec) {
+  return {head_of(spec),
+          [spec](const BatchContext& context, const RowEnvironment&) { return run_minimal(spec, context); }};
+}
+
+std::vector<StoredResult> results_of(const BatchContext& context, const Problem& problem, const at::Tensor& delta,
+                                     bool is_rechecked) {
+  const std::vector<Measurement> measured = measure(problem, delta, context.measure);
+  at::Tensor recheck;
+  if (is_rechecked) {
+    recheck = recheck_scores(problem, delta, {context.subject->model.get(), context.tokens, context.first_position});
+  }
+  std::vector<StoredResult> results;
+  for (size_t i = 0; i < measured.size(); ++i) {
+    StoredResult result;
+    result.prompt = context.flips[i].index;
+    result.score = measured[i].score;
+    result.recovered = measured[i].score > 0;
+    result.recheck_score = is_rechecked ? recheck[static_cast<int64_t>(i)].item<double>() : kNotMeasured;
+    result.figures = figures_of(measured[i]);
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+StoredResult& add_run_figures(StoredResult& result, int64_t steps, double seconds, const std::string& termination) {
+  result.steps = steps;
+  result.seconds = seconds;
+  result.termination = termination;
+  return result;
+}
+
+void store_delta(Store& store, const std::string& row, int64_t batch, const at::Tensor& delta) {
+  const at::Tensor flat = delta.to(at::kFloat).contiguous();
+  std::string bytes(sizeof(int64_t) * 3 + static_cast<size_t>(flat.numel()) * sizeof(float), '\0');
+  std::memcpy(bytes.data(), flat.sizes().data(), sizeof(int64_t) * 3);
+  std::memcpy(bytes.data() + sizeof(int64_t) * 3, flat.data_ptr<float>(),
+              static_cast<size_t>(flat.numel()) * sizeof(float));
+  store.put_artefact(concat("delta/", row, "/", batch), bytes);
+}
+
+at::Tensor load_delta(const Store& store, const std::string& row, int64_t batch) {
+  const auto bytes = store.artefact(concat("delta/", row, "/", batch));
+  if (!bytes) return {};
+  constexpr size_t kHeader = sizeof(int64_t) * 3;
+  require<DataError>(bytes->size() >= kHeader, "stored delta of ", row, ": got ", bytes->size(), " bytes");
+  int64_t sizes[3];
+  std::memcpy(sizes, bytes->data(), kHeader);
+  at::Tensor delta = at::empty({sizes[0], sizes[1], sizes[2]}, at::kFloat);
+  const size_t expected = kHeader + static_cast<size_t>(delta.numel()) * sizeof(float);
+  require<DataError>(bytes->size() == expected, "stored delta of ", row, ": got ", bytes->size(),
+                     " bytes, expected ", expected);
+  std::memcpy(delta.data_ptr<float>(), bytes->data() + kHeader, expected - kHeader);
+  return delta;
+}
+
+}  // namespace rebound

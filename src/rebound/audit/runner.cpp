@@ -1,0 +1,179 @@
+#include "rebound/audit/runner.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <set>
+
+#include "rebound/audit/batch_context.h"
+#include "rebound/audit/controls.h"
+#include "rebound/audit/environment.h"
+#include "rebound/audit/path_report.h"
+#include "rebound/audit/store.h"
+#include "rebound/audit/summarise.h"
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "rebound/base/progress.h"
+
+namespace rebound {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int kInterrupted = 130;
+
+std::vector<Row> rows_of(const AuditSpec& spec) {
+  std::vector<Row> rows;
+  for (const RowSpec& row : spec.rows) {
+    rows.push_back(row.kind == RowKind::kMinimalBudget ? minimal_budget_row(row) : attack_row(row));
+  }
+  for (Row& control : control_rows(spec)) rows.push_back(std::move(control));
+  std::set<std::string> seen;
+  std::erase_if(rows, [&](const Row& row) { return !seen.insert(row.head.name).second; });
+  return rows;
+}
+
+std::vector<ScoredExample> flips_of(const std::vector<ScoredExample>& examples) {
+  std::vector<ScoredExample> flips;
+  for (const ScoredExample& example : examples) {
+    if (example.is_valid()) flips.push_back(example);
+  }
+  return flips;
+}
+
+StoredExample to_stored(const ScoredExample& example) {
+  const Prompt& prompt = *example.prompt;
+  return {.prompt = example.index, .id = prompt.id, .text = prompt.text, .ids = prompt.ids,
+          .correct = prompt.correct, .wrong = prompt.wrong, .base_score = example.base_score,
+          .defended_score = example.defended_score, .is_valid = example.is_valid(), .split = "test",
+          .extra = {{"cluster", prompt.cluster}}};
+}
+
+class AuditRun {
+ public:
+  AuditRun(const AuditSpec& spec, Store store, const fs::path& folder, const std::function<bool()>& is_interrupted)
+      : spec_(spec), store_(std::move(store)), folder_(folder), is_interrupted_(is_interrupted) {}
+
+  AuditSummary finish() {
+    const auto started = std::chrono::steady_clock::now();
+    subject_ = load_subject(spec_);
+    score_prompts();
+    const std::vector<Row> rows = rows_of(spec_);
+    run_rows(rows);
+    AuditSummary summary = make_summary(rows);
+    summary.environment["wall_seconds"] =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    summary.environment["cpu_seconds"] = cpu_seconds();
+    summary.environment["peak_memory_bytes"] = peak_memory_bytes();
+    write_file_atomically(folder_ / "summary.json", summary.to_json().dump(2) + "\n");
+    return summary;
+  }
+
+ private:
+  void score_prompts() {
+    say(concat("scoring ", subject_.prompts.test.size(), " prompts with and without the defence"));
+    examples_ = score_examples(subject_, subject_.prompts.test, spec_.batch);
+    std::vector<StoredExample> stored;
+    for (const ScoredExample& example : examples_) stored.push_back(to_stored(example));
+    store_.put_examples(stored);
+    const std::vector<ScoredExample> flips = flips_of(examples_);
+    // Cut from all prompts, so that a batch holds the same prompts whatever flips.
+    for (const auto& batch : cut_batches(subject_, examples_, spec_.batch)) {
+      std::vector<ScoredExample> valid = flips_of(batch);
+      if (!valid.empty()) batches_.push_back(std::move(valid));
+    }
+    n_valid_ = static_cast<int64_t>(flips.size());
+    say(concat(n_valid_, " of ", examples_.size(), " prompts are valid flips"));
+  }
+
+  void run_rows(const std::vector<Row>& rows) {
+    Progress progress("audit", static_cast<int64_t>(rows.size() * batches_.size()));
+    int64_t done = 0;
+    for (size_t b = 0; b < batches_.size(); ++b) {
+      BatchContext context = BatchContext::build(subject_, spec_, batches_[b]);
+      for (const Row& row : rows) {
+        progress.update(done++, row.head.name);
+        const int64_t batch = static_cast<int64_t>(b);
+        if (store_.is_done(row.head.name, batch)) continue;
+        check_interrupt();
+        FinishedBatch finished =
+            row.run(context, {spec_, store_, train_context(row), batch});
+        finished.row = row.head.name;
+        finished.batch = batch;
+        store_.put_batch(finished);
+      }
+      if (!store_.artefact(concat("path/", b))) {
+        store_.put_artefact(concat("path/", b), attribute_batch(context, spec_, store_, static_cast<int64_t>(b)).dump());
+      }
+    }
+    progress.update(done, "done");
+  }
+
+  // Built on first use: only shared rows need it.
+  const BatchContext* train_context(const Row& row) {
+    if (row.head.scope != "shared") return nullptr;
+    if (!is_train_built_) {
+      is_train_built_ = true;
+      std::vector<ScoredExample> flips = flips_of(score_examples(subject_, subject_.prompts.train, spec_.batch));
+      if (!flips.empty()) {
+        flips.resize(std::min<size_t>(flips.size(), static_cast<size_t>(spec_.batch)));
+        train_ = std::make_unique<BatchContext>(BatchContext::build(subject_, spec_, std::move(flips)));
+      }
+    }
+    return train_.get();
+  }
+
+  void check_interrupt() const {
+    if (is_interrupted_ && is_interrupted_()) {
+      throw Error(concat("interrupted; what was finished is kept: rebound audit --resume ", folder_.string()),
+                  kInterrupted);
+    }
+  }
+
+  AuditSummary make_summary(const std::vector<Row>& rows) {
+    SummaryInput input{spec_, store_, {}, {}, static_cast<int64_t>(examples_.size()), n_valid_};
+    for (const Row& row : rows) input.heads.push_back(row.head);
+    for (const ScoredExample& example : examples_) input.clusters.push_back(example.prompt->cluster);
+    AuditSummary summary = summarise(input);
+    summary.behaviour = spec_.behaviour.kind;
+    summary.model = subject_.model_name;
+    summary.sae = subject_.sae_name;
+    summary.defence = subject_.defences.front()->to_json();
+    if (!subject_.choice.is_null()) summary.defence["choice"] = subject_.choice;
+    summary.environment = describe_environment(subject_, spec_);
+    summary.attribution = summarise_paths(store_, static_cast<int64_t>(batches_.size()));
+    return summary;
+  }
+
+  AuditSpec spec_;
+  Store store_;
+  fs::path folder_;
+  const std::function<bool()>& is_interrupted_;
+  Subject subject_;
+  std::vector<ScoredExample> examples_;
+  std::vector<std::vector<ScoredExample>> batches_;
+  int64_t n_valid_ = 0;
+  bool is_train_built_ = false;
+  std::unique_ptr<BatchContext> train_;
+};
+
+}  // namespace
+
+AuditSummary run_audit(const AuditSpec& spec, const fs::path& folder, const std::function<bool()>& is_interrupted) {
+  spec.validate();
+  std::error_code error;
+  fs::create_directories(folder, error);
+  require<IoError>(!error, folder.string(), ": cannot create: ", error.message());
+  require<IoError>(fs::is_empty(folder, error), folder.string(),
+                   ": got a folder with files, expected a new or empty one (or rebound audit --resume)");
+  write_file_atomically(folder / "spec.json", to_json(spec).dump(2) + "\n");
+  return AuditRun(spec, Store::create(folder / "run.sqlite"), folder, is_interrupted).finish();
+}
+
+AuditSummary resume_audit(const fs::path& folder, const std::function<bool()>& is_interrupted) {
+  const AuditSpec spec = read_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
+  Store store = fs::exists(folder / "run.sqlite") ? Store::open(folder / "run.sqlite")
+                                                  : Store::create(folder / "run.sqlite");
+  return AuditRun(spec, std::move(store), folder, is_interrupted).finish();
+}
+
+}  // namespace rebound

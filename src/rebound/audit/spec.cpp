@@ -1,0 +1,279 @@
+#include "rebound/audit/spec.h"
+
+#include <set>
+
+#include "rebound/base/error.h"
+
+namespace rebound {
+namespace {
+
+const std::set<std::string>& behaviour_kinds() {
+  static const std::set<std::string> kinds = {"ioi", "toy-leaky", "toy-feature-routed", "toy-sealed"};
+  return kinds;
+}
+
+std::string number_text(double value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+BehaviourSpec read_behaviour(const Json& json, const std::string& where, BehaviourSpec spec) {
+  ObjectReader in(json, where);
+  spec.kind = in.get("kind", spec.kind);
+  spec.prompts = in.get("prompts", spec.prompts);
+  spec.train_prompts = in.get("train_prompts", spec.train_prompts);
+  spec.templates = in.get("templates", spec.templates);
+  spec.n_train = in.get("n_train", spec.n_train);
+  spec.n_test = in.get("n_test", spec.n_test);
+  in.finish();
+  return spec;
+}
+
+DefenceSpec read_defence(const Json& json, const std::string& where, DefenceSpec spec) {
+  ObjectReader in(json, where);
+  spec.features = in.get("features", spec.features);
+  if (in.has("edit")) {
+    ObjectReader edit(in.at("edit"), where + ".edit");
+    spec.edit.kind = parse_edit_kind(edit.get<std::string>("kind", "set"));
+    spec.edit.when = parse_edit_when(edit.get<std::string>("when", "active_only"));
+    spec.is_value_given = edit.has("value");
+    spec.edit.value = edit.get("value", spec.edit.value);
+    edit.finish();
+  } else {
+    in.get<Json>("edit", Json());
+  }
+  if (in.has("positions")) spec.edit.positions = read_positions(in.at("positions"), where + ".positions");
+  else in.get<Json>("positions", Json());
+  if (in.has("choice")) {
+    ObjectReader choice(in.at("choice"), where + ".choice");
+    spec.choice.features = choice.get("features", spec.choice.features);
+    spec.choice.values = choice.get("values", spec.choice.values);
+    spec.choice.min_flip_rate = choice.get("min_flip_rate", spec.choice.min_flip_rate);
+    choice.finish();
+  } else {
+    in.get<Json>("choice", Json());
+  }
+  in.finish();
+  return spec;
+}
+
+RowSpec read_row(const Json& json, const std::string& where) {
+  ObjectReader in(json, where);
+  RowSpec row;
+  row.constraint = in.get("constraint", row.constraint);
+  rung_of(row.constraint);
+  const std::string objective = in.get<std::string>("objective", "logit_diff");
+  if (objective == "minimal_budget") {
+    row.kind = RowKind::kMinimalBudget;
+    row.steps = 30;
+  } else {
+    row.objective = parse_objective(objective);
+  }
+  row.threat_model = parse_threat_model(in.get<std::string>("threat_model", "after_clamp"));
+  const std::string scope = in.get<std::string>("scope", "per_prompt");
+  require<ConfigError>(scope == "per_prompt" || scope == "shared", where, ".scope: got \"", scope,
+                       "\", expected per_prompt or shared");
+  row.scope = scope == "shared" ? RowScope::kShared : RowScope::kPerPrompt;
+  row.budget = in.get("budget", row.budget);
+  row.steps = in.get("steps", row.steps);
+  row.lr = in.get("lr", row.lr);
+  const bool stops = row.kind == RowKind::kMinimalBudget || row.objective == Objective::kMatchBase;
+  const std::string stop = in.get<std::string>("stop", stops ? "at_goal" : "never");
+  require<ConfigError>(stop == "never" || stop == "at_goal", where, ".stop: got \"", stop,
+                       "\", expected never or at_goal");
+  row.stop = stop == "never" ? StopRule::kNever : StopRule::kAtGoal;
+  in.finish();
+  return row;
+}
+
+ControlSpec read_controls(const Json& json, const std::string& where, ControlSpec spec) {
+  if (json.is_boolean()) {
+    spec.is_on = json.get<bool>();
+    return spec;
+  }
+  ObjectReader in(json, where);
+  spec.is_on = in.get("on", true);
+  spec.random_draws = in.get("random_draws", spec.random_draws);
+  spec.inject_targets = in.get("inject_targets", spec.inject_targets);
+  spec.shared_budgets = in.get("shared_budgets", spec.shared_budgets);
+  in.finish();
+  return spec;
+}
+
+VerdictSpec read_verdict(const Json& json, const std::string& where, VerdictSpec spec) {
+  ObjectReader in(json, where);
+  spec.min_valid = in.get("min_valid", spec.min_valid);
+  spec.min_valid_for_bottleneck = in.get("min_valid_for_bottleneck", spec.min_valid_for_bottleneck);
+  spec.bottleneck_rate = in.get("bottleneck_rate", spec.bottleneck_rate);
+  in.finish();
+  return spec;
+}
+
+Json row_json(const RowSpec& row) {
+  return {{"constraint", row.constraint},
+          {"objective", row.kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(row.objective)},
+          {"threat_model", to_string(row.threat_model)},
+          {"scope", row.scope == RowScope::kShared ? "shared" : "per_prompt"},
+          {"budget", row.budget},
+          {"steps", row.steps},
+          {"lr", row.lr},
+          {"stop", row.stop == StopRule::kNever ? "never" : "at_goal"}};
+}
+
+std::vector<RowSpec> default_rows(double budget) {
+  const auto attack = [&](const char* constraint, Objective objective, ThreatModel threat) {
+    RowSpec row;
+    row.constraint = constraint;
+    row.objective = objective;
+    row.threat_model = threat;
+    row.budget = budget;
+    row.stop = objective == Objective::kMatchBase ? StopRule::kAtGoal : StopRule::kNever;
+    return row;
+  };
+  const auto after = ThreatModel::kAfterClamp, before = ThreatModel::kBeforeClamp;
+  std::vector<RowSpec> rows;
+  for (const char* rung : {"encoder_decoder", "encoder", "encoder_published", "penalty", "none"}) {
+    rows.push_back(attack(rung, Objective::kLogitDiff, after));
+  }
+  for (const char* rung : {"encoder_decoder", "encoder", "none"}) {
+    rows.push_back(attack(rung, Objective::kMatchBase, after));
+  }
+  // With a pointwise SAE the projecting rungs are the same under both threat models (tested law).
+  rows.push_back(attack("none", Objective::kLogitDiff, before));
+  for (const char* rung : {"encoder_decoder", "none"}) {
+    RowSpec row = attack(rung, Objective::kLogitDiff, after);
+    row.kind = RowKind::kMinimalBudget;
+    row.stop = StopRule::kAtGoal;
+    row.steps = 30;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string RowSpec::name() const {
+  const std::string goal = kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(objective);
+  return constraint + "/" + goal + "/" + (scope == RowScope::kShared ? "shared" : "per_prompt") + "@" +
+         number_text(budget) + (threat_model == ThreatModel::kBeforeClamp ? "/before_clamp" : "");
+}
+
+const RowSpec& AuditSpec::headline() const {
+  const RowSpec* last = nullptr;
+  for (const RowSpec& row : rows) {
+    if (row.kind != RowKind::kAttack || row.scope != RowScope::kPerPrompt ||
+        row.threat_model != ThreatModel::kAfterClamp) {
+      continue;
+    }
+    if (row.constraint == "encoder_decoder" && row.objective == Objective::kLogitDiff) return row;
+    last = &row;
+  }
+  return last ? *last : rows.front();
+}
+
+void AuditSpec::validate() const {
+  require<ConfigError>(behaviour_kinds().count(behaviour.kind) > 0, "behaviour.kind: got \"",
+                       behaviour.kind, "\", expected ioi, toy-leaky, toy-feature-routed or toy-sealed");
+  require<ConfigError>(!rows.empty(), "rows: got none, expected at least one");
+  require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
+  require<ConfigError>(dtype == "float32" || dtype == "bfloat16", "dtype: got \"", dtype,
+                       "\", expected float32 or bfloat16");
+  require<ConfigError>(controls.random_draws >= 0 && controls.inject_targets >= 0,
+                       "controls: got a negative count, expected >= 0");
+  require<ConfigError>(!defence.choice.values.empty() && defence.choice.features > 0,
+                       "defence.choice: got no values or no features, expected at least one");
+  std::set<std::string> names;
+  for (const RowSpec& row : rows) {
+    const std::string name = row.name();
+    require<ConfigError>(names.insert(name).second, "rows: got \"", name, "\" twice, expected different rows");
+    require<ConfigError>(row.budget > 0, "rows.budget: got ", row.budget, ", expected > 0");
+    require<ConfigError>(row.steps >= 0, "rows.steps: got ", row.steps, ", expected >= 0");
+    require<ConfigError>(row.lr > 0, "rows.lr: got ", row.lr, ", expected > 0");
+    require<ConfigError>(row.scope == RowScope::kPerPrompt || perturb.kind == PositionSet::Kind::kAnswer,
+                         "rows.scope: got \"shared\" with perturbed positions ", rebound::to_json(perturb).dump(),
+                         ", expected \"answer\" (one shared vector per prompt)");
+    require<ConfigError>(row.scope == RowScope::kPerPrompt || row.kind == RowKind::kAttack,
+                         "rows.scope: got \"shared\" with minimal_budget, expected per_prompt");
+  }
+}
+
+AuditSpec default_spec(const std::string& behaviour_kind) {
+  AuditSpec spec;
+  spec.behaviour.kind = behaviour_kind;
+  spec.rows = default_rows(20);
+  return spec;
+}
+
+AuditSpec read_spec(const Json& json, const std::string& where) {
+  ObjectReader in(json, where);
+  std::string kind = "ioi";
+  if (in.has("behaviour") && in.at("behaviour").is_object()) kind = in.at("behaviour").value("kind", kind);
+  AuditSpec spec = default_spec(kind);
+  spec.model = in.get("model", spec.model);
+  spec.sae = in.get("sae", spec.sae);
+  spec.behaviour = in.has("behaviour") ? read_behaviour(in.at("behaviour"), where + ".behaviour", spec.behaviour)
+                                       : spec.behaviour;
+  const std::string hook = in.get<std::string>("hook", "");
+  if (!hook.empty()) parse_site(hook);
+  if (in.has("defence")) spec.defence = read_defence(in.at("defence"), where + ".defence", spec.defence);
+  if (in.has("perturb")) {
+    ObjectReader perturb(in.at("perturb"), where + ".perturb");
+    if (perturb.has("positions")) {
+      spec.perturb = read_positions(perturb.at("positions"), where + ".perturb.positions");
+    }
+    perturb.get<Json>("positions", Json());
+    perturb.finish();
+  }
+  if (in.has("rows")) {
+    spec.rows.clear();
+    const Json& rows = in.at("rows");
+    require<ConfigError>(rows.is_array(), where, ".rows: got ", rows.type_name(), ", expected a list");
+    for (size_t i = 0; i < rows.size(); ++i) spec.rows.push_back(read_row(rows[i], concat(where, ".rows[", i, "]")));
+  }
+  if (in.has("controls")) spec.controls = read_controls(in.at("controls"), where + ".controls", spec.controls);
+  if (in.has("verdict")) spec.verdict = read_verdict(in.at("verdict"), where + ".verdict", spec.verdict);
+  for (const char* key : {"defence", "perturb", "rows", "controls", "verdict", "behaviour"}) in.get<Json>(key, Json());
+  spec.batch = in.get("batch", spec.batch);
+  spec.seed = static_cast<uint64_t>(in.get<int64_t>("seed", 0));
+  spec.dtype = in.get("dtype", spec.dtype);
+  spec.trace = in.get("trace", spec.trace);
+  in.finish();
+  spec.hook = hook;
+  spec.validate();
+  return spec;
+}
+
+Json to_json(const AuditSpec& spec) {
+  Json rows = Json::array();
+  for (const RowSpec& row : spec.rows) rows.push_back(row_json(row));
+  const BehaviourSpec& b = spec.behaviour;
+  const DefenceSpec& d = spec.defence;
+  Json edit = {{"kind", to_string(d.edit.kind)}, {"when", to_string(d.edit.when)}};
+  edit["value"] = d.is_value_given ? Json(d.edit.value) : Json();
+  return {{"model", spec.model},
+          {"sae", spec.sae},
+          {"hook", spec.hook},
+          {"behaviour",
+           {{"kind", b.kind}, {"prompts", b.prompts}, {"train_prompts", b.train_prompts},
+            {"templates", b.templates}, {"n_train", b.n_train}, {"n_test", b.n_test}}},
+          {"defence",
+           {{"features", d.features}, {"edit", edit}, {"positions", to_json(d.edit.positions)},
+            {"choice", {{"features", d.choice.features}, {"values", d.choice.values},
+                        {"min_flip_rate", d.choice.min_flip_rate}}}}},
+          {"perturb", {{"positions", to_json(spec.perturb)}}},
+          {"rows", rows},
+          {"controls",
+           {{"on", spec.controls.is_on}, {"random_draws", spec.controls.random_draws},
+            {"inject_targets", spec.controls.inject_targets}, {"shared_budgets", spec.controls.shared_budgets}}},
+          {"verdict",
+           {{"min_valid", spec.verdict.min_valid},
+            {"min_valid_for_bottleneck", spec.verdict.min_valid_for_bottleneck},
+            {"bottleneck_rate", spec.verdict.bottleneck_rate}}},
+          {"batch", spec.batch},
+          {"seed", spec.seed},
+          {"dtype", spec.dtype},
+          {"trace", spec.trace}};
+}
+
+}  // namespace rebound

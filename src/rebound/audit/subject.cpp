@@ -1,0 +1,197 @@
+#include "rebound/audit/subject.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <set>
+
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "rebound/base/progress.h"
+#include "rebound/behaviour/ioi.h"
+#include "rebound/behaviour/project_path.h"
+#include "rebound/behaviour/toy.h"
+#include "rebound/sae/sae_lens_format.h"
+#include "rebound/sae/self_check.h"
+#include "rebound/text/load.h"
+
+namespace rebound {
+namespace {
+
+constexpr const char* kDefaultSae = "assets/sae/smollm2-135m-instruct-l12";
+
+std::vector<const Prompt*> pointers(const std::vector<Prompt>& prompts) {
+  std::vector<const Prompt*> out;
+  for (const Prompt& prompt : prompts) out.push_back(&prompt);
+  return out;
+}
+
+void load_toy(Subject& subject, AuditSpec& spec) {
+  const ToyKind kind = spec.behaviour.kind == "toy-leaky"           ? ToyKind::kLeaky
+                       : spec.behaviour.kind == "toy-feature-routed" ? ToyKind::kFeatureRouted
+                                                                     : ToyKind::kSealed;
+  Toy toy = make_toy(kind, spec.seed);
+  subject.model_name = subject.sae_name = spec.behaviour.kind;
+  subject.model = std::make_shared<const Transformer>(std::move(toy.model));
+  subject.sae = std::make_shared<const Sae>(std::move(toy.sae));
+  subject.prompts = std::move(toy.prompts);
+  if (spec.defence.features.empty()) spec.defence.features = toy.features;
+  if (!spec.defence.is_value_given) {
+    spec.defence.edit.value = toy.clamp_value;
+    spec.defence.is_value_given = true;
+  }
+}
+
+PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
+  const BehaviourSpec& behaviour = spec.behaviour;
+  const PromptCheck check{subject.tokenizer.get(), subject.model->config().vocab_size};
+  if (behaviour.prompts.empty()) {
+    return make_ioi({.n_train = behaviour.n_train, .n_test = behaviour.n_test,
+                     .templates = behaviour.templates, .seed = spec.seed, .data_dir = {}},
+                    *subject.tokenizer);
+  }
+  PromptSet prompts;
+  prompts.test = read_prompts(behaviour.prompts, check);
+  if (!behaviour.train_prompts.empty()) prompts.train = read_prompts(behaviour.train_prompts, check);
+  std::set<int64_t> answers;
+  for (const Prompt& prompt : prompts.test) answers.insert(prompt.correct_id);
+  prompts.unrelated_ids.assign(answers.begin(), answers.end());
+  return prompts;
+}
+
+void load_real(Subject& subject, const AuditSpec& spec) {
+  const std::string model = spec.model.empty() ? find_default_model() : spec.model;
+  const std::string sae = spec.sae.empty() ? find_default_sae() : spec.sae;
+  say(concat("loading ", model));
+  subject.model = std::make_shared<const Transformer>(load_model(model));
+  subject.sae = std::make_shared<const Sae>(with_context(concat("SAE ", sae), [&] { return load_sae(sae); }));
+  check_fits(*subject.sae, subject.model->config());
+  const std::string hook = subject.sae->config().hook_name;
+  require<ConfigError>(spec.hook.empty() || spec.hook == hook, "hook: got \"", spec.hook,
+                       "\", expected the SAE's own site \"", hook, "\"");
+  const bool needs_text = spec.behaviour.prompts.empty();
+  try {
+    subject.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(model));
+  } catch (const Error&) {
+    if (needs_text) throw;  // prompts given as ids need no tokenizer
+  }
+  subject.model_name = std::filesystem::path(model).filename().string();
+  subject.sae_name = std::filesystem::path(sae).lexically_normal().filename().string();
+  if (std::filesystem::is_regular_file(model)) subject.model_sha256 = sha256_of_file(model);
+  subject.sae_sha256 = sha256_of_file(std::filesystem::path(sae) / "sae_weights.safetensors");
+  subject.prompts = load_prompts(spec, subject);
+}
+
+double flip_rate(const Subject& subject, const ScoredPrompts& prompts, const at::Tensor& base, const Defence& defence) {
+  const at::Tensor defended = logit_differences(*subject.model, prompts, defence.hooks());
+  const at::Tensor shown = base > 0;
+  return (shown & (defended <= 0)).sum().item<double>() / std::max(1.0, shown.sum().item<double>());
+}
+
+// The published selection on training prompts, and the weakest value that flips enough of them.
+FeatureEdit choose_edit(Subject& subject, const AuditSpec& spec) {
+  const DefenceSpec& defence = spec.defence;
+  require<ConfigError>(!subject.prompts.train.empty(),
+                       "defence.features: got none and no training prompts to choose them on, expected "
+                       "defence.features or behaviour.train_prompts");
+  const ScoredPrompts train = scored(pointers(subject.prompts.train));
+  FeatureEdit edit = defence.edit;
+  edit.features = top_features(attribute_features(*subject.model, *subject.sae, train), defence.choice.features);
+  require<DataError>(!edit.features.empty(), "defence: got no feature with positive attribution on ",
+                     subject.prompts.train.size(), " training prompts, expected at least one");
+  const at::NoGradGuard no_grad;
+  const at::Tensor base = logit_differences(*subject.model, train, {});
+  Json tried = Json::array();
+  double best_rate = -1;
+  const std::vector<double> values =
+      defence.is_value_given ? std::vector<double>{defence.edit.value} : defence.choice.values;
+  for (const double value : values) {
+    FeatureEdit candidate = edit;
+    candidate.value = value;
+    const double rate = flip_rate(subject, train, base,
+                                  Defence(subject.sae, {candidate}, subject.statistics.sink_norm));
+    tried.push_back({{"value", value}, {"train_flip_rate", rate}});
+    if (rate > best_rate) {
+      best_rate = rate;
+      edit.value = value;
+    }
+    if (rate >= defence.choice.min_flip_rate) break;
+  }
+  subject.choice = {{"rule", concat("the weakest value that flips ", defence.choice.min_flip_rate * 100,
+                                    " % of the training prompts, else the one that flips most")},
+                    {"n_train", subject.prompts.train.size()},
+                    {"n_features", edit.features.size()},
+                    {"value", edit.value},
+                    {"train_flip_rate", best_rate},
+                    {"tried", tried}};
+  say(concat("defence: ", edit.features.size(), " features by activation x gradient on ",
+             subject.prompts.train.size(), " training prompts, ", to_string(edit.kind), " ", edit.value, " (",
+             to_string(edit.when), ") flips ", static_cast<int>(best_rate * 100 + 0.5), " % of them"));
+  return edit;
+}
+
+}  // namespace
+
+const Defence& Subject::defence_of(const Prompt& prompt) const {
+  if (prompt.features.empty()) return *defences.front();
+  Sae::Features wanted = prompt.features;
+  std::sort(wanted.begin(), wanted.end());
+  for (const auto& defence : defences) {
+    if (defence->features() == wanted) return *defence;
+  }
+  return *defences.front();
+}
+
+std::string Subject::token_text(int64_t id) const {
+  return tokenizer ? tokenizer->token_text(id) : concat("<", id, ">");
+}
+
+std::string find_default_sae() { return find_project_path(kDefaultSae).string(); }
+
+ScoredPrompts scored(const std::vector<const Prompt*>& prompts) {
+  std::vector<std::vector<int64_t>> ids;
+  std::vector<int64_t> correct, wrong;
+  for (const Prompt* prompt : prompts) {
+    ids.push_back(prompt->ids);
+    correct.push_back(prompt->correct_id);
+    wrong.push_back(prompt->wrong_id);
+  }
+  return {TokenBatch::from(ids), at::tensor(correct, at::kLong), at::tensor(wrong, at::kLong)};
+}
+
+Subject load_subject(const AuditSpec& given) {
+  AuditSpec spec = given;
+  Subject subject;
+  if (spec.behaviour.kind == "ioi") load_real(subject, spec);
+  else load_toy(subject, spec);
+  const at::ScalarType dtype = spec.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+  subject.search = dtype == at::kFloat ? subject.model : std::make_shared<const Transformer>(subject.model->to(dtype));
+
+  const std::vector<Prompt>& reference = subject.prompts.train.empty() ? subject.prompts.test : subject.prompts.train;
+  const TokenBatch tokens = scored(pointers(reference)).tokens;
+  subject.statistics = feature_statistics(*subject.model, *subject.sae, tokens);
+  if (spec.behaviour.kind == "ioi") {
+    const SelfCheck check = self_check(*subject.sae, *subject.model, tokens);
+    say(concat("SAE ", subject.sae_name, ": ", check.summary()));
+    require_good_fit(check);
+  }
+  FeatureEdit edit = spec.defence.edit;
+  edit.features = spec.defence.features;
+  const bool all_have_own = std::all_of(subject.prompts.test.begin(), subject.prompts.test.end(),
+                                        [](const Prompt& prompt) { return !prompt.features.empty(); });
+  if (edit.features.empty() && all_have_own) edit.features = subject.prompts.test.front().features;
+  if (edit.features.empty()) edit = choose_edit(subject, spec);
+  subject.defences.push_back(std::make_shared<const Defence>(subject.sae, std::vector{edit}, subject.statistics.sink_norm));
+  for (const Prompt& prompt : subject.prompts.test) {
+    if (prompt.features.empty()) continue;
+    Sae::Features wanted = prompt.features;
+    std::sort(wanted.begin(), wanted.end());
+    if (subject.defence_of(prompt).features() == wanted) continue;
+    edit.features = wanted;
+    subject.defences.push_back(
+        std::make_shared<const Defence>(subject.sae, std::vector{edit}, subject.statistics.sink_norm));
+  }
+  return subject;
+}
+
+}  // namespace rebound

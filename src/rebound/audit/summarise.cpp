@@ -1,0 +1,329 @@
+#include "rebound/audit/summarise.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "rebound/stats/intervals.h"
+#include "rebound/stats/quantile.h"
+
+namespace rebound {
+namespace {
+
+using Results = std::vector<StoredResult>;
+
+double figure(const StoredResult& result, const char* name) {
+  const auto found = result.figures.find(name);
+  if (found == result.figures.end() || !found->is_number()) return kNotMeasured;
+  return found->get<double>();
+}
+
+std::vector<double> figures(const Results& results, const char* name) {
+  std::vector<double> values;
+  for (const StoredResult& result : results) {
+    const double value = figure(result, name);
+    if (std::isfinite(value)) values.push_back(value);
+  }
+  return values;
+}
+
+double mean_of(const Results& results, const char* name) { return mean(figures(results, name)); }
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json to_json(const Estimate& estimate) {
+  return {{"value", number(estimate.value)}, {"ci_low", number(estimate.low)}, {"ci_high", number(estimate.high)}};
+}
+
+// Share of tries that recovered, by prompt.
+std::map<int64_t, double> rates_by_prompt(const Results& results) {
+  std::map<int64_t, std::pair<double, double>> sums;
+  for (const StoredResult& result : results) {
+    sums[result.prompt].first += result.recovered;
+    sums[result.prompt].second += 1;
+  }
+  std::map<int64_t, double> rates;
+  for (const auto& [prompt, sum] : sums) rates[prompt] = sum.first / sum.second;
+  return rates;
+}
+
+struct Paired {
+  std::vector<double> a, b;
+  BootstrapOptions options;
+};
+
+Paired pair_up(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b,
+               const std::vector<int64_t>& clusters) {
+  Paired paired;
+  for (const auto& [prompt, value] : a) {
+    const auto other = b.find(prompt);
+    if (other == b.end()) continue;
+    paired.a.push_back(value);
+    paired.b.push_back(other->second);
+    paired.options.clusters.push_back(clusters[static_cast<size_t>(prompt)]);
+  }
+  return paired;
+}
+
+Estimate difference(const Results& a, const Results& b, const std::vector<int64_t>& clusters) {
+  const Paired paired = pair_up(rates_by_prompt(a), rates_by_prompt(b), clusters);
+  return bootstrap_difference(paired.a, paired.b, paired.options);
+}
+
+// Minimal budget per nat of gap, by prompt (median over its targets); infinite where censored.
+std::map<int64_t, double> cost_per_nat(const Results& results) {
+  std::map<int64_t, std::vector<double>> costs;
+  for (const StoredResult& result : results) {
+    const double gap = figure(result, "gap"), budget = figure(result, "minimal_budget");
+    if (!(gap > 1e-3)) continue;  // nothing to write
+    costs[result.prompt].push_back(std::isfinite(budget) ? budget / gap : std::numeric_limits<double>::infinity());
+  }
+  std::map<int64_t, double> medians;
+  for (const auto& [prompt, values] : costs) medians[prompt] = median(values);
+  return medians;
+}
+
+Estimate specificity(const Results& inject, const Results& recover, const std::vector<int64_t>& clusters) {
+  std::map<int64_t, double> recovery = cost_per_nat(recover);
+  std::erase_if(recovery, [](const auto& entry) { return !std::isfinite(entry.second); });
+  const Paired paired = pair_up(cost_per_nat(inject), recovery, clusters);
+  return bootstrap_ratio(paired.a, paired.b, RatioKind::kMedianOfRatios, paired.options);
+}
+
+const RowSummary* find_row(const std::vector<RowSummary>& rows, const std::string& name) {
+  for (const RowSummary& row : rows) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+class Summariser {
+ public:
+  explicit Summariser(const SummaryInput& input) : in_(input) {}
+
+  AuditSummary run() {
+    AuditSummary summary;
+    summary.n_prompts = in_.n_prompts;
+    summary.n_valid = in_.n_valid;
+    for (const RowSummary& head : in_.heads) {
+      by_row_[head.name] = in_.store.results(head.name);
+      if (by_row_[head.name].empty() && in_.n_valid > 0) continue;  // not applicable, for example no training flips
+      summary.rows.push_back(summarise_row(head, by_row_[head.name], in_.clusters));
+    }
+    fill_headline(summary);
+    fill_controls(summary);
+    const Verdict verdict = decide(verdict_input(summary), in_.spec.verdict);
+    summary.verdict = verdict.verdict;
+    summary.verdict_text = verdict.text;
+    return summary;
+  }
+
+ private:
+  const Results& results(const std::string& name) { return by_row_[name]; }
+  std::string headline_name() const { return in_.spec.headline().name(); }
+
+  RowSpec minimal_spec() const {
+    RowSpec row = in_.spec.headline();
+    row.kind = RowKind::kMinimalBudget;
+    return row;
+  }
+  std::string inject_name(const char* target) const {
+    return concat("inject/", minimal_spec().name(), "/", target);
+  }
+
+  void fill_headline(AuditSummary& summary) {
+    const std::string name = headline_name();
+    summary.headline["row"] = name;
+    if (const RowSummary* row = find_row(summary.rows, name)) {
+      summary.headline["recovery"] = {{"recovered", row->recovered}, {"n", row->n_valid},
+                                      {"ci_low", number(row->ci_low)}, {"ci_high", number(row->ci_high)}};
+    }
+    above_random_ = difference(results(name), results("random/" + name), in_.clusters);
+    summary.headline["above_random"] = to_json(above_random_);
+    const double cap = in_.spec.headline().budget;
+    const Results& recover = results(minimal_spec().name());
+    Json budgets = Json::array();
+    add_budgets(budgets, recover, "recover", "correct", cap);
+    summary.headline["minimal_budget_to_recover"] = median_of(recover, cap);
+    for (const char* target : {"unrelated", "other_name", "gap_matched"}) {
+      const Results& inject = results(inject_name(target));
+      if (inject.empty()) continue;
+      add_budgets(budgets, inject, "inject", target, cap);
+      summary.headline[concat("minimal_budget_to_inject_", target)] = median_of(inject, cap);
+      const Estimate ratio = specificity(inject, recover, in_.clusters);
+      summary.headline[concat("specificity_per_nat_", target)] = to_json(ratio);
+      if (std::string(target) == "unrelated") specificity_ = ratio;
+    }
+    if (!budgets.empty()) summary.headline["minimal_budgets"] = budgets;
+    fill_shared(summary);
+  }
+
+  void fill_shared(AuditSummary& summary) {
+    Json table = Json::array();
+    for (const double budget : in_.spec.controls.shared_budgets) {
+      RowSpec shared = in_.spec.headline();
+      shared.scope = RowScope::kShared;
+      shared.budget = budget;
+      const std::string name = shared.name();
+      const Results& right = results(name);
+      Results wrong = results("inject/" + name);
+      std::erase_if(wrong, [](const StoredResult& r) { return r.figures.value("is_own_answer", false); });
+      if (right.empty()) continue;
+      const Estimate gain = difference(right, wrong, in_.clusters);
+      if (!wrong.empty() && !(gain.low <= shared_above_wrong_.low)) {
+        shared_above_wrong_ = gain;
+        shared_budget_ = budget;
+      }
+      const auto rate = [](const Results& r) {
+        double sum = 0;
+        for (const StoredResult& result : r) sum += result.recovered;
+        return r.empty() ? Json() : Json(sum / static_cast<double>(r.size()));
+      };
+      table.push_back({{"name", concat("shared@", budget)},
+                       {"held_out_recovery", rate(right)},
+                       {"wrong_rule", rate(wrong)},
+                       {"wrong_rule_answer", wrong.empty() ? Json() : Json(wrong.front().variant)},
+                       {"random", rate(results("random/" + name))},
+                       {"above_wrong_rule", to_json(gain)}});
+    }
+    if (!table.empty()) summary.headline["shared_delta"] = table;
+  }
+
+  static Json median_of(const Results& results, double cap) {
+    std::vector<double> budgets;
+    for (const StoredResult& result : results) budgets.push_back(figure(result, "minimal_budget"));
+    const CensoredMedian median = censored_median(budgets, cap);
+    return {{"value", to_string(median)}, {"n", median.n}, {"n_censored", median.n_censored}};
+  }
+
+  static void add_budgets(Json& list, const Results& results, const char* kind, const char* target, double cap) {
+    for (const StoredResult& result : results) {
+      list.push_back({{"prompt", result.prompt}, {"kind", kind}, {"target", target},
+                      {"gap", number(figure(result, "gap"))},
+                      {"budget", number(figure(result, "minimal_budget"))}, {"cap", cap}});
+    }
+  }
+
+  void fill_controls(AuditSummary& summary) {
+    const std::string name = headline_name();
+    int64_t prompts_hit = 0;
+    const std::map<int64_t, double> random_rates = rates_by_prompt(results("random/" + name));
+    for (const auto& [prompt, rate] : random_rates) prompts_hit += rate > 0;
+    summary.controls["random_hits_at_least_once"] = {{"recovered", prompts_hit}, {"n", random_rates.size()}};
+    const Results& unclamped = results("unclamped/" + name);
+    if (!unclamped.empty()) {
+      summary.controls["gain_of_delta_unclamped_nats"] = number(mean_of(unclamped, "gain_unclamped"));
+      summary.controls["gain_of_delta_clamped_nats"] = number(mean_of(unclamped, "gain_clamped"));
+    }
+    const Results& random_features = results("random_features/" + name);
+    if (!random_features.empty()) {
+      summary.controls["flips_under_clamp_of_random_features"] =
+          number(mean_of(random_features, "flips_under_random_clamp"));
+    }
+    summary.controls["constraint_binds_on_examples"] = number(binding_share());
+  }
+
+  // Share of examples in which the row `none` (or the nearest rung) moves a defended feature.
+  double binding_share() {
+    for (const char* rung : {"none", "penalty", "encoder_published", "encoder", "encoder_decoder"}) {
+      RowSpec row = in_.spec.headline();
+      row.constraint = rung;
+      const Results& of_rung = results(row.name());
+      if (of_rung.empty()) continue;
+      double binding = 0;
+      for (const StoredResult& result : of_rung) binding += figure(result, "binding_features") > 0;
+      return binding / static_cast<double>(of_rung.size());
+    }
+    return kNotMeasured;
+  }
+
+  VerdictInput verdict_input(const AuditSummary& summary) {
+    VerdictInput input;
+    input.row = headline_name();
+    input.budget = in_.spec.headline().budget;
+    const RowSummary* row = find_row(summary.rows, input.row);
+    input.n_valid = in_.n_valid;
+    input.recovered = row ? row->recovered : 0;
+    const double binding = binding_share();
+    input.binding_share = std::isfinite(binding) ? binding : 1;
+    input.above_random = above_random_;
+    input.specificity = specificity_;
+    input.shared_above_wrong = shared_above_wrong_;
+    input.shared_budget = shared_budget_;
+    return input;
+  }
+
+  static constexpr Estimate kUnmeasured{kNotMeasured, kNotMeasured, kNotMeasured};
+  const SummaryInput& in_;
+  std::map<std::string, Results> by_row_;
+  Estimate above_random_ = kUnmeasured, specificity_ = kUnmeasured, shared_above_wrong_ = kUnmeasured;
+  double shared_budget_ = 0;
+};
+
+}  // namespace
+
+RowSummary summarise_row(RowSummary row, const Results& results, const std::vector<int64_t>& clusters) {
+  const std::map<int64_t, double> rates = rates_by_prompt(results);
+  row.n_valid = static_cast<int64_t>(results.size());
+  int64_t zero_reactivation = 0, rechecked = 0, disagree = 0;
+  std::vector<double> steps, seconds, scores;
+  for (const StoredResult& result : results) {
+    row.recovered += result.recovered;
+    zero_reactivation += result.recovered && figure(result, "reactivated_fraction") == 0;
+    if (std::isfinite(result.recheck_score)) {
+      ++rechecked;
+      disagree += (result.recheck_score > 0) != (result.score > 0);
+    }
+    steps.push_back(static_cast<double>(result.steps));
+    seconds.push_back(result.seconds);
+    scores.push_back(result.score);
+  }
+  if (results.empty()) return row;
+  const double n = static_cast<double>(row.n_valid);
+  row.rate = static_cast<double>(row.recovered) / n;
+  if (rates.size() == results.size()) {
+    const Interval interval = wilson(row.recovered, row.n_valid);
+    row.ci_low = interval.low;
+    row.ci_high = interval.high;
+  } else {  // several tries of a prompt are not independent
+    std::vector<double> values;
+    BootstrapOptions options;
+    for (const auto& [prompt, rate] : rates) {
+      values.push_back(rate);
+      options.clusters.push_back(clusters[static_cast<size_t>(prompt)]);
+    }
+    const Estimate estimate = bootstrap_mean(values, options);
+    row.ci_low = estimate.low;
+    row.ci_high = estimate.high;
+    row.extra["prompts"] = rates.size();
+  }
+  row.drift_pre_l2 = mean_of(results, "drift_pre_l2");
+  row.drift_pre_rel = mean_of(results, "drift_pre_rel");
+  row.drift_post_l2 = mean_of(results, "drift_post_l2");
+  row.drift_post_rel = mean_of(results, "drift_post_rel");
+  row.reactivated_fraction = mean_of(results, "reactivated_fraction");
+  if (!figures(results, "reactivated_fraction").empty()) {
+    row.zero_reactivation = static_cast<double>(zero_reactivation) / n;
+  }
+  row.norm_mean = mean_of(results, "norm");
+  row.norm_rel_mean = mean_of(results, "norm_rel");
+  row.kl_to_base = mean_of(results, "kl_to_base");
+  row.seconds_per_prompt = mean(seconds);
+  row.extra["score_mean"] = number(mean(scores));
+  row.extra["steps_mean"] = number(mean(steps));
+  const std::pair<const char*, const char*> more[] = {
+      {"decode_drift", "decode_drift"},      {"rmse", "drift_pre_rmse"},
+      {"linf", "drift_pre_linf"},            {"cosine_to_undo", "cosine_to_undo"},
+      {"share_in_span", "share_in_encoder_span"}, {"floor_violation", "floor_violation"},
+      {"constraint_violation", "constraint_violation"}};
+  for (const auto& [name, source] : more) row.extra[name] = number(mean_of(results, source));
+  const std::vector<double> nll = figures(results, "answer_nll");
+  row.extra["answer_perplexity"] = nll.empty() ? Json() : number(std::exp(mean(nll)));
+  row.extra["rechecked_float32"] = rechecked;
+  row.extra["disagreements_float32"] = rechecked > 0 ? Json(disagree) : Json();
+  return row;
+}
+
+AuditSummary summarise(const SummaryInput& input) { return Summariser(input).run(); }
+
+}  // namespace rebound

@@ -1,0 +1,29 @@
+// From stored results to the summary: a pure function of the store, so that a resumed run ends
+// with the summary of an uninterrupted one.
+#pragma once
+
+#include <vector>
+
+#include "rebound/audit/rows.h"
+#include "rebound/audit/verdict.h"
+
+namespace rebound {
+
+// Fills the figures of `head` from the row's results; `clusters` [prompt index] groups
+// near-duplicates for the interval of rows with several tries per prompt.
+RowSummary summarise_row(RowSummary head, const std::vector<StoredResult>& results,
+                         const std::vector<int64_t>& clusters);
+
+struct SummaryInput {
+  const AuditSpec& spec;
+  const Store& store;
+  std::vector<RowSummary> heads;  // in the order of the report
+  std::vector<int64_t> clusters;  // [prompt index]
+  int64_t n_prompts = 0;
+  int64_t n_valid = 0;
+};
+
+// Rows, controls, headline, verdict; names, defence, attribution and environment are the caller's.
+AuditSummary summarise(const SummaryInput& input);
+
+}  // namespace rebound

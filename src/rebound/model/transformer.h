@@ -1,0 +1,126 @@
+// A decoder-only transformer: embed -> n_layers blocks -> final norm -> head. Weights never carry
+// gradients; the residual stream, norms, softmax and attention scores are float32 whatever the
+// weight dtype.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "rebound/model/config.h"
+#include "rebound/model/hooks.h"
+
+namespace rebound {
+
+// Prompts of different lengths, padded on the right (a causal model never looks there).
+struct TokenBatch {
+  at::Tensor ids;                // [batch, pos] int64
+  std::vector<int64_t> lengths;  // [batch]
+
+  static TokenBatch from(const std::vector<std::vector<int64_t>>& prompts);
+  int64_t size() const { return static_cast<int64_t>(lengths.size()); }
+  Rows rows() const;  // all positions
+};
+
+// Rotated keys and values of every layer run, [batch, n_kv_heads, pos, d_head] each.
+struct KvCache {
+  std::vector<at::Tensor> keys;
+  std::vector<at::Tensor> values;
+};
+
+struct LayerWeights {
+  at::Tensor attn_norm;  // [d_model] float32
+  at::Tensor qkv;        // [(n_heads + 2 n_kv_heads) * d_head, d_model]
+  at::Tensor o;          // [d_model, n_heads * d_head]
+  at::Tensor mlp_norm;   // [d_model] float32
+  at::Tensor gate_up;    // [2 * d_mlp, d_model]
+  at::Tensor down;       // [d_model, d_mlp]
+};
+
+struct ModelWeights {
+  at::Tensor embed;  // [d_vocab, d_model]
+  std::vector<LayerWeights> layers;
+  at::Tensor final_norm;  // [d_model] float32
+  at::Tensor head;        // [d_vocab, d_model]; the same storage as embed when tied
+};
+
+struct RunOptions {
+  Hooks hooks;
+  int64_t stop_before_layer = -1;  // -1: run every layer
+  KvCache* cache = nullptr;        // filled when given
+};
+
+struct RunOutput {
+  at::Tensor resid;  // [batch, pos, d_model] after the last layer run, before the final norm
+  Activations activations;
+};
+
+// What the rows of a block may attend to.
+struct AttentionView {
+  Rows rows;
+  at::Tensor mask;                   // [batch, 1, 1, rows, keys] float32, 0 or -inf
+  const KvCache* prefix = nullptr;   // keys before the rows
+  const at::Tensor* keep = nullptr;  // [batch, kept] int64: rows whose output is wanted, else all
+};
+
+class Transformer {
+ public:
+  Transformer(ModelConfig config, ModelWeights weights);
+
+  const ModelConfig& config() const { return config_; }
+  const ModelWeights& weights() const { return weights_; }
+  int64_t d_model() const { return config_.hidden_size; }
+  int64_t n_layers() const { return config_.num_hidden_layers; }
+  // A copy whose matrices have another dtype (norm gains and arithmetic outside them stay float32).
+  Transformer to(at::ScalarType dtype) const;
+  at::ScalarType dtype() const;
+
+  // No gradient unless an edit introduces one.
+  RunOutput run(const TokenBatch& batch, const RunOptions& options = {}) const;
+
+  at::Tensor embed(const at::Tensor& ids) const;  // [...] int64 -> [..., d_model]
+  // Final norm and head. [..., d_model] -> [..., d_vocab] float32.
+  at::Tensor logits(const at::Tensor& resid) const;
+  // Only some tokens: resid [n, d_model], tokens [n, k] int64 -> [n, k].
+  at::Tensor logits_of(const at::Tensor& resid, const at::Tensor& tokens) const;
+
+  // One block; `edits` and `captured` may be null. Fills `cache` (layer's keys and values) if
+  // given.
+  struct BlockHooks {
+    const Hooks* hooks = nullptr;
+    Activations* captured = nullptr;
+    KvCache* cache = nullptr;
+  };
+  at::Tensor block(int64_t layer,
+                   at::Tensor resid,
+                   const AttentionView& view,
+                   const BlockHooks& hooks) const;
+
+  // Additive mask of rows against keys at `key_position` [batch, keys]; padding keys are masked.
+  static at::Tensor causal_mask(const Rows& rows,
+                                const at::Tensor& key_position,
+                                const at::Tensor& key_is_real);
+
+ private:
+  at::Tensor attention(int64_t layer,
+                       const at::Tensor& normed,
+                       const AttentionView& view,
+                       const BlockHooks& hooks) const;
+  at::Tensor mlp(int64_t layer, const at::Tensor& normed, const BlockHooks& hooks) const;
+  at::Tensor rotate(const at::Tensor& heads, const at::Tensor& position) const;
+
+  ModelConfig config_;
+  ModelWeights weights_;
+  at::Tensor rope_cos_, rope_sin_;  // [max positions, d_head]
+};
+
+// A model from a .gguf file or a Hugging Face folder. Throws IoError or DataError; NaN or infinite
+// weights are a DataError naming the tensor.
+Transformer load_model(const std::string& path, at::ScalarType dtype = at::kFloat);
+
+// The default model's file: models/ under the project, then ~/.cache/rebound. Throws IoError
+// naming scripts/fetch_default_model.sh.
+std::string find_default_model();
+
+}  // namespace rebound

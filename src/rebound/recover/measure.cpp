@@ -1,0 +1,116 @@
+#include "rebound/recover/measure.h"
+
+#include <torch/torch.h>
+
+#include <limits>
+
+namespace rebound {
+namespace {
+
+constexpr double kNearZero = 1e-6;
+
+at::Tensor norms(const at::Tensor& x) { return x.flatten(1).norm(2, -1); }
+
+at::Tensor ratio(const at::Tensor& top, const at::Tensor& bottom) {
+  return at::where(bottom > kNearZero, top / bottom.clamp_min(kNearZero),
+                   at::full_like(top, std::numeric_limits<float>::quiet_NaN()));
+}
+
+// A column of one figure, read out once.
+class Column {
+ public:
+  explicit Column(const at::Tensor& tensor) : values_(tensor.to(at::kDouble).contiguous()) {}
+  double operator[](size_t i) const { return values_.data_ptr<double>()[i]; }
+
+ private:
+  at::Tensor values_;
+};
+
+}  // namespace
+
+std::vector<Measurement> measure(const Problem& problem,
+                                 const at::Tensor& delta,
+                                 const MeasureContext& context) {
+  const at::NoGradGuard no_grad;
+  const Sae& sae = problem.defence->sae();
+  const Sae::Features& features = problem.defence->features();
+  const at::Tensor real = problem.segment.rows().is_real.unsqueeze(-1);
+  const at::Tensor h_def = problem.segment.resid();
+  const at::Tensor placed = (delta * problem.perturbed.unsqueeze(-1)).expand_as(h_def);
+  const at::Tensor x = problem.perturbed_value(delta);
+
+  const at::Tensor pre_def = sae.pre_activations(h_def, features) * real;
+  const at::Tensor pre_shift = problem.pre_shift(x);
+  const at::Tensor post_def = sae.encode(h_def, features) * real;
+  const at::Tensor post = sae.encode(x, features) * real;
+  const at::Tensor post_shift = post - post_def;
+  const at::Tensor off = (post_def == 0) & real;
+  const at::Tensor reactivated = (off & (post > 0)).sum({1, 2}).to(at::kFloat);
+  const at::Tensor values_per_example = (real.sum({1, 2}) * static_cast<int64_t>(features.size())).to(at::kFloat);
+  const at::Tensor undo = (context.h_base - h_def) * problem.perturbed.unsqueeze(-1);
+  const at::Tensor dot = (placed * undo).sum({1, 2});
+
+  const Problem::Evaluation now = problem.evaluate(x, delta);
+  const at::Tensor log_probs = at::log_softmax(problem.model->logits(now.final_resid), -1);
+  const at::Tensor kl = problem.base_log_probs.defined()
+      ? (problem.base_log_probs.exp() * (problem.base_log_probs - log_probs)).sum(-1)
+      : at::full_like(now.score, std::numeric_limits<float>::quiet_NaN());
+
+  const Column score(now.score), norm(norms(placed)),
+      norm_rel(ratio(norms(placed), norms(h_def * problem.perturbed.unsqueeze(-1)))),
+      pre(norms(pre_shift)), pre_rel(ratio(norms(pre_shift), norms(pre_def))),
+      rmse(norms(pre_shift) / values_per_example.sqrt()), linf(pre_shift.abs().amax({1, 2})),
+      post_l2(norms(post_shift)), post_rel(ratio(norms(post_shift), norms(post_def))),
+      decode(norms(sae.decode_delta(features, post_shift, h_def))),
+      reactivation(reactivated / off.sum({1, 2}).clamp_min(1)),
+      floor(ratio(norms(at::relu(-post_shift)), norms(post_def))), kl_base(kl),
+      nll(-log_probs.gather(1, problem.contests.target.unsqueeze(1)).squeeze(1)),
+      cosine(ratio(dot, norms(placed) * norms(undo))),
+      share(ratio(norms(at::matmul(placed, context.encoder_basis)).square(), norms(placed).square()));
+  std::vector<Measurement> out(static_cast<size_t>(problem.size()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = {.score = score[i], .norm = norm[i], .norm_rel = norm_rel[i], .drift_pre_l2 = pre[i],
+              .drift_pre_rel = pre_rel[i], .drift_pre_rmse = rmse[i], .drift_pre_linf = linf[i],
+              .drift_post_l2 = post_l2[i], .drift_post_rel = post_rel[i], .decode_drift = decode[i],
+              .reactivated_fraction = reactivation[i], .floor_violation = floor[i],
+              .kl_to_base = kl_base[i], .answer_nll = nll[i], .cosine_to_undo = cosine[i],
+              .share_in_encoder_span = share[i]};
+  }
+  return out;
+}
+
+at::Tensor binding_features(const Problem& problem, const at::Tensor& delta, const at::Tensor& pre_std) {
+  constexpr double kThreshold = 0.1;
+  const at::NoGradGuard no_grad;
+  const at::Tensor shift = problem.pre_shift(problem.perturbed_value(delta)).abs().amax(1);  // [batch, n]
+  const at::Tensor index = at::tensor(problem.defence->features(), at::kLong).to(shift.device());
+  return shift > kThreshold * pre_std.index_select(0, index);
+}
+
+at::Tensor recheck_scores(const Problem& problem, const at::Tensor& delta, const RecheckInput& input) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor placed = (delta * problem.perturbed.unsqueeze(-1)).expand_as(problem.segment.resid());
+  const auto add_delta = [&](const at::Tensor& value) {
+    at::Tensor out = value.clone();
+    for (int64_t i = 0; i < out.size(0); ++i) {
+      const int64_t first = input.first_position[static_cast<size_t>(i)];
+      const int64_t rows = std::min(placed.size(1), out.size(1) - first);
+      out[i].narrow(0, first, rows).add_(placed[i].narrow(0, 0, rows));
+    }
+    return out;
+  };
+  Hooks hooks;
+  hooks.edits[problem.defence->site()] = [&](const at::Tensor& value, const Rows& rows) {
+    if (problem.threat == ThreatModel::kBeforeClamp) return problem.defence->apply(add_delta(value), rows);
+    return add_delta(problem.defence->apply(value, rows));
+  };
+  const at::Tensor resid = input.model->run(input.tokens, {.hooks = hooks}).resid;
+  const at::Tensor last = at::tensor(input.tokens.lengths, at::kLong).view({-1, 1, 1}).to(resid.device()) - 1;
+  const at::Tensor answer = resid.gather(1, last.expand({-1, 1, resid.size(2)})).squeeze(1);
+  const at::Tensor logits = input.model->logits(answer);
+  return (logits.gather(1, problem.contests.target.unsqueeze(1)) -
+          logits.gather(1, problem.contests.rival.unsqueeze(1)))
+      .squeeze(1);
+}
+
+}  // namespace rebound

@@ -1,0 +1,217 @@
+#include "rebound/recover/solver.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
+
+namespace rebound {
+namespace {
+
+struct Adam {
+  at::Tensor m, v;
+
+  at::Tensor direction(const at::Tensor& gradient, int64_t step, const SolverOptions& options) {
+    m = options.beta1 * m + (1 - options.beta1) * gradient;
+    v = options.beta2 * v + (1 - options.beta2) * gradient.square();
+    const double t = static_cast<double>(step);
+    const at::Tensor m_hat = m / (1 - std::pow(options.beta1, t));
+    const at::Tensor v_hat = v / (1 - std::pow(options.beta2, t));
+    return m_hat / (v_hat.sqrt() + options.epsilon);
+  }
+};
+
+at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -1); }
+
+// The part of a batch that still runs.
+class Run {
+ public:
+  Run(const Problem& problem, const Constraint& constraint, const SolverOptions& options)
+      : problem_(problem), constraint_(constraint), options_(options) {
+    const int64_t n = problem.size(), rows = problem.perturbed.size(1), d = problem.model->d_model();
+    const auto floats = problem.segment.resid().options();
+    delta_ = options.is_shared ? at::zeros({1, 1, d}, floats) : at::zeros({n, rows, d}, floats);
+    adam_ = {at::zeros_like(delta_), at::zeros_like(delta_)};
+    alive_ = at::arange(n, floats.dtype(at::kLong));
+    solution_.delta = delta_.clone();
+    solution_.score = at::zeros({n}, floats);
+    solution_.is_won.assign(static_cast<size_t>(n), false);
+    solution_.termination.assign(static_cast<size_t>(n), Termination::kMaxSteps);
+    solution_.steps.assign(static_cast<size_t>(n), 0);
+  }
+
+  Solution finish() && {
+    for (int64_t step = 0; step < options_.max_steps && alive_.numel() > 0; ++step) advance(step);
+    if (alive_.numel() > 0) close_all();
+    return std::move(solution_);
+  }
+
+ private:
+  struct Slope {
+    at::Tensor score, gradient, shift;
+  };
+
+  void advance(int64_t step) {
+    const Slope now = slope();
+    const at::NoGradGuard no_grad;
+    const at::Tensor before = delta_;
+    update(now.gradient, step);
+    if (options_.keep_trace) record(step, now.score, now.shift);
+    retire(step, now.score, before);
+  }
+
+  // Score, gradient of the loss and, where wanted, drift at the present delta; examples are shared
+  // out among the threads.
+  Slope slope() {
+    if (parts_.empty()) cut_parts();
+    std::vector<Slope> slopes(parts_.size());
+    run_parts(static_cast<int64_t>(parts_.size()), [&](int64_t i) {
+      const size_t at = static_cast<size_t>(i);
+      slopes[at] = slope_of(parts_[at], delta_part(at));
+    });
+    std::vector<at::Tensor> scores, gradients, shifts;
+    for (const Slope& part : slopes) {
+      scores.push_back(part.score);
+      gradients.push_back(part.gradient);
+      if (part.shift.defined()) shifts.push_back(part.shift);
+    }
+    return {at::cat(scores), options_.is_shared ? at::stack(gradients).sum(0) : at::cat(gradients),
+            shifts.empty() ? at::Tensor() : at::cat(shifts)};
+  }
+
+  Slope slope_of(const Problem& part, const at::Tensor& start) const {
+    const at::Tensor delta = start.detach().requires_grad_(true);
+    const at::Tensor value = part.perturbed_value(delta);
+    const Problem::Evaluation now = part.evaluate(value, delta);
+    at::Tensor loss = now.loss, shift;
+    const bool is_penalised = constraint_.rung().penalty_weight > 0;
+    if (is_penalised || options_.keep_trace) shift = part.pre_shift(value);
+    if (is_penalised) loss = loss + constraint_.penalty(shift);
+    const at::Tensor gradient = torch::autograd::grad({loss.sum()}, {delta})[0];
+    return {now.score.detach(), gradient, shift.defined() ? shift.detach() : shift};
+  }
+
+  // Even slices of the batch, one for each thread, none below kSmallestPart examples.
+  void cut_parts() {
+    const int64_t n = alive_.numel();
+    const int64_t count = std::clamp<int64_t>(n / kSmallestPart, 1, worker_count());
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t first = n * i / count, end = n * (i + 1) / count;
+      slices_.push_back({first, end - first});
+      parts_.push_back(count == 1 ? problem_ : problem_.select(at::arange(first, end, alive_.options())));
+    }
+  }
+
+  at::Tensor delta_part(size_t i) const {
+    return options_.is_shared ? delta_ : delta_.narrow(0, slices_[i].first, slices_[i].second);
+  }
+
+  void update(const at::Tensor& gradient, int64_t step) {
+    const at::Tensor filtered = constraint_.filter_gradient(gradient);
+    delta_ = delta_ - options_.lr * adam_.direction(filtered, step + 1, options_);
+    if (!options_.is_shared) delta_ = delta_ * problem_.perturbed.unsqueeze(-1);
+    delta_ = capped(constraint_.project(delta_), options_.is_shared ? problem_.budget.narrow(0, 0, 1) : problem_.budget);
+  }
+
+  // Examples that are done leave with the delta that their score belongs to.
+  void retire(int64_t step, const at::Tensor& score, const at::Tensor& scored_delta) {
+    const at::Tensor is_nan = ~(score.isfinite() & norms_of(delta_).isfinite());
+    at::Tensor is_done = is_nan;
+    if (options_.stop == StopRule::kAtGoal) is_done = is_done | (score > problem_.contests.goal);
+    if (options_.is_shared) is_done = is_done.all().expand_as(is_done);
+    if (!is_done.any().item<bool>()) return;
+    const at::Tensor done = is_done.nonzero().squeeze(1);
+    for (int64_t i = 0; i < done.numel(); ++i) {
+      const int64_t local = done[i].item<int64_t>();
+      const bool nan = is_nan[local].item<bool>();
+      close(local, step, nan ? Termination::kNan : Termination::kGoal, score[local], scored_delta);
+    }
+    keep((~is_done).nonzero().squeeze(1));
+  }
+
+  void close_all() {
+    const at::NoGradGuard no_grad;
+    const at::Tensor value = problem_.perturbed_value(delta_);
+    const at::Tensor score = problem_.evaluate(value, delta_).score;
+    for (int64_t local = 0; local < alive_.numel(); ++local) {
+      const bool goal = options_.stop == StopRule::kAtGoal &&
+                        (score[local] > problem_.contests.goal[local]).item<bool>();
+      close(local, options_.max_steps, goal ? Termination::kGoal : Termination::kMaxSteps, score[local], delta_);
+    }
+  }
+
+  void close(int64_t local, int64_t steps, Termination termination, const at::Tensor& score,
+             const at::Tensor& delta) {
+    const int64_t example = alive_[local].item<int64_t>();
+    const size_t i = static_cast<size_t>(example);
+    solution_.steps[i] = steps;
+    solution_.termination[i] = termination;
+    solution_.score[example] = score;
+    solution_.is_won[i] = (score > problem_.contests.goal[local]).item<bool>();
+    if (options_.is_shared) {
+      solution_.delta = delta;
+    } else {
+      solution_.delta[example] = delta[local];
+    }
+  }
+
+  void keep(const at::Tensor& index) {
+    alive_ = alive_.index_select(0, index);
+    if (alive_.numel() == 0) return;
+    problem_ = problem_.select(index);
+    parts_.clear();
+    slices_.clear();
+    if (options_.is_shared) return;
+    for (at::Tensor* tensor : {&delta_, &adam_.m, &adam_.v}) *tensor = tensor->index_select(0, index);
+  }
+
+  void record(int64_t step, const at::Tensor& score, const at::Tensor& shift) {
+    const at::Tensor drift = norms_of(shift), norm = norms_of(delta_);
+    for (int64_t local = 0; local < alive_.numel(); ++local) {
+      const int64_t norm_index = options_.is_shared ? 0 : local;
+      solution_.trace.push_back({alive_[local].item<int64_t>(), step, score[local].item<double>(),
+                                 drift[local].item<double>(), norm[norm_index].item<double>()});
+    }
+  }
+
+  static constexpr int64_t kSmallestPart = 4;
+  Problem problem_;
+  std::vector<Problem> parts_;                        // of problem_, one for each thread
+  std::vector<std::pair<int64_t, int64_t>> slices_;  // first example and count of each part
+  const Constraint& constraint_;
+  const SolverOptions& options_;
+  at::Tensor delta_, alive_;
+  Adam adam_;
+  Solution solution_;
+};
+
+}  // namespace
+
+std::string to_string(Termination termination) {
+  switch (termination) {
+    case Termination::kMaxSteps: return "max_steps";
+    case Termination::kGoal: return "goal";
+    default: return "nan";
+  }
+}
+
+void SolverOptions::validate() const {
+  require<ConfigError>(max_steps >= 0, "SolverOptions.max_steps: got ", max_steps, ", expected >= 0");
+  require<ConfigError>(lr > 0, "SolverOptions.lr: got ", lr, ", expected > 0");
+}
+
+at::Tensor capped(const at::Tensor& delta, const at::Tensor& budget) {
+  const at::Tensor scale = (budget / (norms_of(delta) + 1e-8)).clamp_max(1.0);
+  return delta * scale.view({-1, 1, 1});
+}
+
+Solution solve(const Problem& problem, const Constraint& constraint, const SolverOptions& options) {
+  options.validate();
+  return Run(problem, constraint, options).finish();
+}
+
+}  // namespace rebound

@@ -1,0 +1,171 @@
+#include "rebound/report/figure.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "rebound/audit/summary.h"
+
+namespace rebound {
+namespace {
+
+double number(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : kNotMeasured;
+}
+
+const char* count_key(const Json& object) { return object.contains("n") ? "n" : "n_valid"; }
+
+bool is_estimate(const Json& value) { return value.is_object() && value.contains("value"); }
+
+bool is_count(const Json& value) {
+  return value.is_object() && value.contains("recovered") && value.contains(count_key(value)) &&
+         value.at("recovered").is_number_integer() &&
+         value.at(count_key(value)).is_number_integer();
+}
+
+std::string show_estimate(const Json& value) {
+  const double low = number(value, "ci_low"), high = number(value, "ci_high");
+  const std::string middle = show_json(value.at("value"));
+  if (std::isnan(low) && std::isnan(high)) return middle;
+  return concat(middle, " [", show(low), ", ", show(high), "]");
+}
+
+std::string show_count(const Json& value) {
+  const int64_t successes = value.at("recovered").get<int64_t>();
+  const int64_t n = value.at(count_key(value)).get<int64_t>();
+  const double low = number(value, "ci_low"), high = number(value, "ci_high");
+  std::string text = count_of(successes, n);
+  if (n > 0)
+    text += concat(" (", percent(static_cast<double>(successes) / static_cast<double>(n)), ")");
+  if (!std::isnan(low)) text += " " + percent_interval(low, high);
+  return text;
+}
+
+std::string show_list(const Json& list) {
+  std::string text;
+  for (const Json& item : list) text += (text.empty() ? "" : ", ") + show_json(item);
+  return text;
+}
+
+bool continues_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+std::string first_columns(const std::string& text, size_t columns) {
+  size_t end = 0;
+  for (size_t seen = 0; end < text.size(); ++end) {
+    if (!continues_code_point(text[end]) && seen++ == columns) break;
+  }
+  return text.substr(0, end);
+}
+
+template <class Replace>
+std::string replaced(const std::string& text, const Replace& replacement) {
+  std::string out;
+  for (const char c : text) {
+    const char* other = replacement(c);
+    if (other)
+      out += other;
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string show(double value) {
+  if (std::isnan(value)) return "–";
+  if (std::isinf(value)) return value > 0 ? "∞" : "-∞";
+  char text[48];
+  const double size = std::abs(value);
+  std::snprintf(text, sizeof text, size >= 1000 && size < 1e6 ? "%.0f" : "%.3g", value);
+  return text;
+}
+
+std::string percent(double share) {
+  if (std::isnan(share)) return "–";
+  char text[48];
+  const bool is_near_an_end = (share > 0 && share < 0.005) || (share > 0.995 && share < 1);
+  std::snprintf(text, sizeof text, is_near_an_end ? "%.1f %%" : "%.0f %%", 100 * share);
+  return text;
+}
+
+std::string percent_interval(double low, double high) {
+  if (std::isnan(low) || std::isnan(high)) return "–";
+  return concat("[", percent(low), ", ", percent(high), "]");
+}
+
+std::string count_of(int64_t successes, int64_t n) { return concat(successes, "/", n); }
+
+bool is_one_figure(const Json& value) { return is_estimate(value) || is_count(value); }
+
+std::string show_json(const Json& value) {
+  if (value.is_null()) return "–";
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number_float()) return show(value.get<double>());
+  if (value.is_string()) return plain(value.get<std::string>());
+  if (value.is_array()) return show_list(value);
+  if (is_count(value)) return show_count(value);
+  if (is_estimate(value)) return show_estimate(value);
+  return plain(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+std::string words(const std::string& key) {
+  return replaced(plain(key), [](char c) { return c == '_' ? " " : nullptr; });
+}
+
+size_t display_width(const std::string& text) {
+  size_t width = 0;
+  for (const char c : text) width += !continues_code_point(c);
+  return width;
+}
+
+std::string fit(const std::string& text, size_t columns) {
+  const size_t width = display_width(text);
+  if (width <= columns) return text;
+  const size_t tail = (columns - 1) / 2, head = columns - 1 - tail;
+  const std::string front = first_columns(text, width - tail);
+  return first_columns(text, head) + "…" + text.substr(front.size());
+}
+
+std::string plain(const std::string& text) {
+  return replaced(text, [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? " " : nullptr;
+  });
+}
+
+std::string escape_html(const std::string& text) {
+  return replaced(text, [](char c) {
+    return c == '<'    ? "&lt;"
+           : c == '>'  ? "&gt;"
+           : c == '&'  ? "&amp;"
+           : c == '"'  ? "&quot;"
+           : c == '\'' ? "&#39;"
+                       : nullptr;
+  });
+}
+
+std::string escape_markdown(const std::string& text) {
+  return replaced(plain(text), [](char c) {
+    return c == '|'    ? "\\|"
+           : c == '<'  ? "&lt;"
+           : c == '&'  ? "&amp;"
+           : c == '`'  ? "\\`"
+           : c == '*'  ? "\\*"
+           : c == '['  ? "\\["
+           : c == '\\' ? "\\\\"
+                       : nullptr;
+  });
+}
+
+std::string escape_csv(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  return "\"" + replaced(text, [](char c) { return c == '"' ? "\"\"" : nullptr; }) + "\"";
+}
+
+std::string json_for_script(const Json& json) {
+  return replaced(json.dump(-1, ' ', true, Json::error_handler_t::replace), [](char c) {
+    return c == '<' ? "\\u003c" : c == '>' ? "\\u003e" : c == '&' ? "\\u0026" : nullptr;
+  });
+}
+
+}  // namespace rebound

@@ -1,0 +1,18 @@
+// The files that every HTML report carries, held in the program itself.
+#pragma once
+
+#include <string_view>
+
+namespace rebound {
+
+struct PageFiles {
+  std::string_view style;
+  std::string_view script;
+  std::string_view vega;
+  std::string_view vega_lite;
+  std::string_view notices;  // licences of the two, and of D3
+};
+
+PageFiles page_files();
+
+}  // namespace rebound

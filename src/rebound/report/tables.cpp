@@ -1,0 +1,253 @@
+#include "rebound/report/tables.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "rebound/report/figure.h"
+#include "rebound/stats/quantile.h"
+
+namespace rebound {
+namespace {
+
+using Cells = std::vector<std::string>;
+
+const std::map<std::string, std::string> kQuestions = {
+    {"clamp_only", "Is there anything to recover? The defended run without any perturbation."},
+    {"random", "Does any perturbation do it? Random directions of the same norm and constraint."},
+    {"projected_undo", "Does the constraint forbid simply undoing the clamp? No optimiser."},
+    {"unclamped", "Is delta just a generic booster? The same delta on the undefended run."},
+    {"random_features", "Does the choice of features matter? Others of equal firing rate."},
+    {"inject", "Can this budget write anything at all? The same search towards other targets."}};
+
+std::vector<Column> row_columns(Detail detail) {
+  std::vector<Column> columns = {{"row"},
+                                 {"recovered", true},
+                                 {"95 % interval", true},
+                                 {"drift pre", true},
+                                 {"norm", true},
+                                 {"s/prompt", true}};
+  if (detail == Detail::kShort) return columns;
+  columns.insert(columns.begin(), {"#", true});
+  for (const char* title : {"norm rel",
+                            "drift pre L2",
+                            "drift post",
+                            "drift post L2",
+                            "reactivated",
+                            "no reactivation",
+                            "KL to base"}) {
+    columns.push_back({title, true});
+  }
+  return columns;
+}
+
+// Tokens begin with a space as a rule.
+std::string trimmed(const std::string& text) {
+  const size_t start = text.find_first_not_of(' ');
+  return start == std::string::npos ? text : text.substr(start);
+}
+
+std::string row_label(const RowSummary& row) {
+  if (row.is_attack()) return row.name;
+  const std::string target = row.target ? concat(" → ", trimmed(*row.target)) : "";
+  return concat(words(*row.control), target, " · ", row.name);
+}
+
+Cells row_cells(const RowSummary& row, size_t index, Detail detail) {
+  Cells cells = {row_label(row),
+                 count_of(row.recovered, row.n_valid),
+                 percent_interval(row.ci_low, row.ci_high),
+                 show(row.drift_pre_rel),
+                 show(row.norm_mean),
+                 show(row.seconds_per_prompt)};
+  if (detail == Detail::kShort) return cells;
+  cells.insert(cells.begin(), std::to_string(index + 1));
+  for (const double figure : {row.norm_rel_mean,
+                              row.drift_pre_l2,
+                              row.drift_post_rel,
+                              row.drift_post_l2,
+                              row.reactivated_fraction,
+                              row.zero_reactivation,
+                              row.kl_to_base}) {
+    cells.push_back(show(figure));
+  }
+  return cells;
+}
+
+size_t control_rank(const RowSummary& row) {
+  const auto found = std::find(kControls.begin(), kControls.end(), row.control.value_or(""));
+  return static_cast<size_t>(found - kControls.begin());
+}
+
+// "a": {"b": 1} becomes the line "a: b", 1; lists of objects are left to json_tables.
+void add_figures(const std::string& prefix, const Json& json, Table& table) {
+  for (const auto& [key, value] : json.items()) {
+    const std::string name = prefix.empty() ? words(key) : prefix + ": " + words(key);
+    const bool is_list_of_objects = value.is_array() && !value.empty() && value[0].is_object();
+    if (is_list_of_objects) continue;
+    if (value.is_object() && !is_one_figure(value)) {
+      add_figures(name, value, table);
+    } else {
+      table.rows.push_back({name, show_json(value)});
+    }
+  }
+}
+
+Table list_table(const std::string& title, const Json& list) {
+  Table table{.title = title, .columns = {}, .rows = {}};
+  std::vector<std::string> keys;
+  for (const Json& item : list) {
+    if (!item.is_object()) continue;
+    for (const auto& [key, value] : item.items()) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+    }
+  }
+  std::stable_partition(keys.begin(), keys.end(), [](const auto& key) { return key == "name"; });
+  for (const std::string& key : keys) table.columns.push_back({words(key), key != "name"});
+  for (const Json& item : list) {
+    Cells cells;
+    for (const std::string& key : keys) {
+      cells.push_back(item.is_object() ? show_json(item.value(key, Json())) : "");
+    }
+    table.rows.push_back(cells);
+  }
+  return table;
+}
+
+std::string median_text(const std::vector<double>& values) {
+  const double value = median(values);
+  return std::isinf(value) ? "censored" : show(value);
+}
+
+}  // namespace
+
+Table attack_table(const AuditSummary& summary, Detail detail) {
+  Table table{.title = "Attack", .columns = row_columns(detail), .rows = {}};
+  for (size_t i = 0; i < summary.rows.size(); ++i) {
+    if (summary.rows[i].is_attack()) {
+      table.rows.push_back(row_cells(summary.rows[i], i, detail));
+    }
+  }
+  return table;
+}
+
+Table control_table(const AuditSummary& summary, Detail detail) {
+  Table table{.title = "Controls", .columns = row_columns(detail), .rows = {}};
+  std::vector<size_t> order;
+  for (size_t i = 0; i < summary.rows.size(); ++i) {
+    if (!summary.rows[i].is_attack()) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return control_rank(summary.rows[a]) < control_rank(summary.rows[b]);
+  });
+  for (const size_t i : order) table.rows.push_back(row_cells(summary.rows[i], i, detail));
+  return table;
+}
+
+Table question_table(const AuditSummary& summary) {
+  Table table{.title = "", .columns = {{"control"}, {"asks"}}, .rows = {}};
+  for (const std::string& control : kControls) {
+    const bool is_present = std::any_of(summary.rows.begin(),
+                                        summary.rows.end(),
+                                        [&](const auto& row) { return row.control == control; });
+    if (is_present) table.rows.push_back({words(control), kQuestions.at(control)});
+  }
+  return table;
+}
+
+Table headline_table(const Json& headline) {
+  Table table{.title = "", .columns = {{"figure"}, {"value"}}, .rows = {}};
+  if (headline.is_object()) add_figures("", headline, table);
+  return table;
+}
+
+Table minimal_budget_table(const Json& headline) {
+  Table table{.title = "",
+              .columns = {{"search"},
+                          {"n", true},
+                          {"censored", true},
+                          {"median norm", true},
+                          {"median norm per nat of gap", true}},
+              .rows = {},
+              .note =
+                  "A search is censored where the cap was not enough; half or more censored: "
+                  "the median is not known."};
+  if (!headline.is_object() || !headline.contains("minimal_budgets")) return table;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const char* kind : {"recover", "inject"}) {
+    std::vector<double> budgets, per_nat;
+    int64_t censored = 0;
+    for (const Json& search : headline.at("minimal_budgets")) {
+      if (!search.is_object() || search.value("kind", Json()) != kind) continue;
+      const Json budget = search.value("budget", Json()), gap = search.value("gap", Json());
+      censored += !budget.is_number();
+      budgets.push_back(budget.is_number() ? budget.get<double>() : kInfinity);
+      if (gap.is_number() && gap.get<double>() > 0) {
+        per_nat.push_back(budgets.back() / gap.get<double>());
+      }
+    }
+    if (budgets.empty()) continue;
+    table.rows.push_back({kind,
+                          std::to_string(budgets.size()),
+                          std::to_string(censored),
+                          median_text(budgets),
+                          median_text(per_nat)});
+  }
+  return table;
+}
+
+Table prompt_table(const ReportInput& input, bool show_text) {
+  Table table{.title = "",
+              .columns = {{"prompt"}, {"split"}, {"flip"}, {"base", true}, {"defended", true}},
+              .rows = {},
+              .note =
+                  "✓ recovered, with the final score; the numbers in the header are those of "
+                  "the attack table."};
+  if (show_text) table.columns.insert(table.columns.begin() + 1, {"text"});
+  std::vector<std::string> attacks;
+  for (size_t i = 0; i < input.summary.rows.size(); ++i) {
+    if (!input.summary.rows[i].is_attack()) continue;
+    attacks.push_back(input.summary.rows[i].name);
+    table.columns.push_back({concat("#", i + 1), true});
+  }
+  std::map<std::pair<std::string, int64_t>, std::string> outcomes;
+  for (const StoredResult& result : input.results) {
+    outcomes.emplace(std::pair(result.row, result.prompt),
+                     concat(result.recovered ? "✓ " : "✗ ", show(result.score)));
+  }
+  for (const StoredExample& example : input.examples) {
+    Cells cells = {example.id.empty() ? std::to_string(example.prompt) : example.id,
+                   example.split,
+                   example.is_valid ? "yes" : "no",
+                   show(example.base_score),
+                   show(example.defended_score)};
+    if (show_text) cells.insert(cells.begin() + 1, example.text);
+    for (const std::string& attack : attacks) {
+      const auto found = outcomes.find({attack, example.prompt});
+      cells.push_back(found == outcomes.end() ? "" : found->second);
+    }
+    table.rows.push_back(cells);
+  }
+  return table;
+}
+
+std::vector<Table> json_tables(const std::string& title, const Json& json) {
+  std::vector<Table> tables;
+  if (json.is_array()) {
+    if (!json.empty()) tables.push_back(list_table(title, json));
+    return tables;
+  }
+  if (!json.is_object()) return tables;
+  Table figures{.title = title, .columns = {{"figure"}, {"value"}}, .rows = {}};
+  add_figures("", json, figures);
+  if (!figures.rows.empty()) tables.push_back(figures);
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_array() && !value.empty() && value[0].is_object()) {
+      tables.push_back(list_table(words(key), value));
+    }
+  }
+  return tables;
+}
+
+}  // namespace rebound

@@ -1,0 +1,107 @@
+#include "rebound/sae/evaluate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "rebound/base/progress.h"
+#include "rebound/sae/harvest.h"
+#include "rebound/sae/sae_lens_format.h"
+#include "rebound/sae/sinks.h"
+
+namespace rebound {
+namespace {
+
+using Replacement = std::function<at::Tensor(const at::Tensor& resid)>;
+
+Hooks hooks_for(const Site& site, const Replacement& replacement) {
+  Hooks hooks;
+  if (!replacement) return hooks;
+  hooks.edits[site] = [replacement](const at::Tensor& resid, const Rows& rows) {
+    return keep_sinks(resid, replacement(resid), counted_tokens(resid, rows));
+  };
+  return hooks;
+}
+
+// Sum over all next-token predictions of the batch, in nats.
+double cross_entropy_sum(const Transformer& model, const TokenBatch& batch, const Hooks& hooks) {
+  const at::Tensor resid = model.run(batch, {.hooks = hooks}).resid;
+  double sum = 0;
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const at::Tensor logits = model.logits(resid[i].slice(0, 0, -1));
+    sum += at::cross_entropy_loss(logits, batch.ids[i].slice(0, 1), {}, at::Reduction::Sum)
+               .item<double>();
+  }
+  return sum;
+}
+
+}  // namespace
+
+Json SaeEvaluation::to_json() const {
+  return {{"tokens", tokens},
+          {"sinks", sinks},
+          {"fvu", fvu},
+          {"l0", l0},
+          {"norm_ratio", norm_ratio},
+          {"ce_clean", ce_clean},
+          {"ce_spliced", ce_spliced},
+          {"ce_zero", ce_zero},
+          {"ce_mean", ce_mean},
+          {"ce_recovered", ce_recovered},
+          {"dead", dead},
+          {"dense", dense},
+          {"firing_histogram", firing_histogram}};
+}
+
+SaeEvaluation evaluate_sae(const Sae& sae,
+                           const Transformer& model,
+                           const at::Tensor& contexts,
+                           int64_t batch_contexts) {
+  at::NoGradGuard no_grad;
+  check_fits(sae, model.config());
+  const Site site = parse_site(sae.config().hook_name);
+  SaeEvaluation out;
+  FitStats stats(sae);
+  const auto each_batch = [&](const char* title,
+                              const std::function<void(const TokenBatch&)>& use) {
+    Progress progress(title, contexts.size(0));
+    for (int64_t first = 0; first < contexts.size(0); first += batch_contexts) {
+      const int64_t last = std::min(first + batch_contexts, contexts.size(0));
+      use(batch_of_contexts(contexts.slice(0, first, last)));
+      progress.update(last);
+    }
+  };
+  each_batch("activations", [&](const TokenBatch& batch) {
+    const SiteActivations at_site = activations_at(model, site, batch);
+    stats.add(at_site.counted());
+    out.sinks += at_site.sinks();
+  });
+  require<DataError>(stats.tokens() > 1, "SAE evaluation: got too few tokens");
+
+  const at::Tensor mean = stats.mean();
+  const std::vector<std::pair<double*, Replacement>> runs = {
+      {&out.ce_clean, nullptr},
+      {&out.ce_spliced, [&](const at::Tensor& x) { return sae.decode(sae.encode(x), x); }},
+      {&out.ce_zero, [](const at::Tensor& x) { return at::zeros_like(x); }},
+      {&out.ce_mean, [&](const at::Tensor& x) { return mean.expand_as(x); }}};
+  each_batch("cross-entropy", [&](const TokenBatch& batch) {
+    for (const auto& [sum, replacement] : runs) {
+      *sum += cross_entropy_sum(model, batch, hooks_for(site, replacement));
+    }
+  });
+  const auto predictions = static_cast<double>(contexts.size(0) * (contexts.size(1) - 1));
+  for (const auto& [sum, replacement] : runs) *sum /= predictions;
+
+  out.tokens = stats.tokens();
+  out.fvu = stats.fvu();
+  out.l0 = stats.l0();
+  out.norm_ratio = stats.norm_ratio();
+  out.ce_recovered = (out.ce_zero - out.ce_spliced) / (out.ce_zero - out.ce_clean);
+  out.dead = static_cast<double>(stats.dead_latents()) / static_cast<double>(sae.d_sae());
+  out.dense = static_cast<double>(stats.dense_latents()) / static_cast<double>(sae.d_sae());
+  out.firing_histogram = stats.firing_histogram();
+  return out;
+}
+
+}  // namespace rebound

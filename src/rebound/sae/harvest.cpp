@@ -1,0 +1,48 @@
+#include "rebound/sae/harvest.h"
+
+#include <ATen/ATen.h>
+
+#include "rebound/base/error.h"
+#include "rebound/base/shape.h"
+#include "rebound/sae/sinks.h"
+
+namespace rebound {
+
+at::Tensor SiteActivations::counted() const {
+  return resid.reshape({-1, resid.size(-1)}).index({is_counted.reshape({-1})});
+}
+
+int64_t SiteActivations::sinks() const {
+  return is_real.logical_and(is_counted.logical_not()).sum().item<int64_t>();
+}
+
+SiteActivations activations_at(const Transformer& model,
+                               const Site& site,
+                               const TokenBatch& batch) {
+  at::NoGradGuard no_grad;
+  require<ConfigError>(is_residual(site) && site.layer >= 0 && site.layer < model.n_layers(),
+                       "site: got ",
+                       to_string(site),
+                       ", expected a residual site of layers 0..",
+                       model.n_layers() - 1);
+  RunOptions options;
+  options.stop_before_layer = site.kind == SiteKind::kResidPre ? site.layer : site.layer + 1;
+  if (site.kind == SiteKind::kResidMid) options.hooks.capture = {site};
+  const RunOutput run = model.run(batch, options);
+  const Rows rows = batch.rows();
+  SiteActivations out;
+  out.resid = site.kind == SiteKind::kResidMid ? run.activations.at(site) : run.resid;
+  out.is_real = rows.is_real;
+  out.is_counted = counted_tokens(out.resid, rows);
+  return out;
+}
+
+TokenBatch batch_of_contexts(const at::Tensor& contexts) {
+  check_shape("contexts", contexts, {{"batch"}, {"pos"}});
+  TokenBatch batch;
+  batch.ids = contexts.to(at::kLong);
+  batch.lengths.assign(static_cast<size_t>(contexts.size(0)), contexts.size(1));
+  return batch;
+}
+
+}  // namespace rebound

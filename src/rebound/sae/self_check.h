@@ -1,0 +1,32 @@
+// No SAE is used before it has been tried on real activations: a file with the wrong scale or of
+// another layer loads without complaint and gives silent wrong numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "rebound/model/transformer.h"
+#include "rebound/sae/sae.h"
+
+namespace rebound {
+
+struct SelfCheck {
+  int64_t tokens = 0;  // counted
+  int64_t sinks = 0;   // left out (sinks.h)
+  double fvu = 0;
+  double l0 = 0;
+  double norm_ratio = 0;  // mean |out| / mean |x|
+  // Whether the SAE's metadata say that it was trained on texts that begin with BOS.
+  bool trained_with_bos = false;
+
+  std::string summary() const;  // one line
+  Json to_json() const;
+};
+
+// Runs the model up to the SAE's site. Throws DataError when the SAE does not fit the model.
+SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch& batch);
+
+// Throws DataError naming likely causes when FVU > 1 or is not a number, unless `allow_bad_fit`.
+void require_good_fit(const SelfCheck& check, bool allow_bad_fit = false);
+
+}  // namespace rebound

@@ -1,0 +1,81 @@
+// Text to token ids and back, by the code that Hugging Face runs (rust/hf over `tokenizers`).
+//
+//   const Tokenizer tokenizer = load_tokenizer(model_path);   // load.h: GGUF or Hugging Face
+//   folder tokenizer.encode("John and Mary");                        // equals HF encode()
+//   tokenizer.encode(untrusted, {.parse_special = false});    // never a control token
+//
+// A control token is an added token that is special or looks like <|...|>: the marks of turns and
+// of the end. Encoding, decoding and asking may run on many threads at once.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rebound/text/gguf_vocabulary.h"
+
+namespace rebound {
+
+// The texts of tokens with a role; chat templates see them as bos_token, eos_token, ...
+struct SpecialTexts {
+  std::optional<std::string> bos;
+  std::optional<std::string> eos;
+  std::optional<std::string> unk;
+  std::optional<std::string> pad;
+};
+
+struct EncodeOptions {
+  // Tokens that the post-processor puts around a text, for example BOS.
+  bool add_special_tokens = true;
+  // Whether "<|im_end|>" in the text is that token. If not, it is spelled out, and no text
+  // whatever becomes a control token.
+  bool parse_special = true;
+};
+
+struct ControlToken {
+  int64_t id = 0;
+  std::string text;
+};
+
+class Tokenizer {
+ public:
+  // All three throw DataError for content that cannot be used, from_file IoError for a file that
+  // cannot be read. `special` may name tokens that the vocabulary lacks; they are then left out.
+  static Tokenizer from_file(const std::filesystem::path& tokenizer_json,
+                             SpecialTexts special = {});
+  static Tokenizer from_json(std::string_view json, SpecialTexts special = {});
+  static Tokenizer from_vocabulary(const GgufVocabulary& vocabulary);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // Throws DataError when `text` is not UTF-8.
+  std::vector<int64_t> encode(std::string_view text, EncodeOptions options = {}) const;
+  // Ids that the vocabulary lacks are left out, as in HF; bytes that are no UTF-8 become U+FFFD.
+  std::string decode(const std::vector<int64_t>& ids, bool skip_special = false) const;
+
+  // What one token stands for, " Mary" with its space. Throws DataError for an unknown id.
+  std::string token_text(int64_t id) const;
+  // The id if `text` is exactly one token.
+  std::optional<int64_t> single_token(std::string_view text) const;
+  // The id of a vocabulary entry as stored ("\u0120Mary"), special ones included.
+  std::optional<int64_t> find_id(std::string_view entry) const;
+
+  int64_t vocabulary_size() const;  // added tokens included
+  std::optional<int64_t> bos_id() const;
+  std::optional<int64_t> eos_id() const;
+  const SpecialTexts& special_texts() const;
+  const std::vector<ControlToken>& control_tokens() const;  // by id
+
+ private:
+  struct State;
+  explicit Tokenizer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rebound

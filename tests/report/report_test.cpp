@@ -1,0 +1,252 @@
+#include "rebound/report/report.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "rebound/base/file.h"
+#include "rebound/report/chart.h"
+#include "rebound/report/figure.h"
+#include "rebound/report/page_files.h"
+#include "report/small_audit.h"
+
+namespace rebound {
+namespace {
+
+// The page without the style, Vega and our own script.
+std::string without_page_files(std::string html) {
+  const PageFiles files = page_files();
+  for (const std::string_view file : {files.style, files.script, files.vega, files.vega_lite}) {
+    const size_t at = html.find(file);
+    EXPECT_NE(at, std::string::npos);
+    html.erase(at, file.size());
+  }
+  return html;
+}
+
+int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST(TerminalReportTest, ASmallAuditReadsExactlySo) {
+  EXPECT_EQ(terminal_report(small_audit().summary),
+            read_text_file(std::filesystem::path(REBOUND_SOURCE_DIR) /
+                           "tests/report/golden/small_audit.txt"));
+}
+
+TEST(TerminalReportTest, StaysWithin110ColumnsAndOneLineARow) {
+  AuditSummary summary = small_audit().summary;
+  summary.rows[0].name = std::string(300, 'n');
+  summary.rows[2].target = "\n\x1b[2J" + std::string(200, 't');
+  summary.model = std::string(200, 'm');
+  summary.verdict_text = "A " + std::string(150, 'v') + " word. " + std::string(400, ' ');
+  const std::vector<std::string> lines = lines_of(terminal_report(summary));
+  for (const std::string& line : lines) {
+    EXPECT_LE(display_width(line), 110u) << line;
+    EXPECT_EQ(line.find('\x1b'), std::string::npos);
+  }
+  EXPECT_EQ(lines.size(), 3u + 4 + 4 + 4);  // the verdict takes four lines here
+}
+
+TEST(TerminalReportTest, AnAuditWithoutRowsStillHasItsVerdict) {
+  AuditSummary summary;
+  summary.verdict = "undetermined";
+  EXPECT_NE(terminal_report(summary).find("Verdict: undetermined\n"), std::string::npos);
+}
+
+TEST(MarkdownReportTest, HasEveryRowAndFigure) {
+  const std::string text = markdown_report(small_audit());
+  for (const char* part : {"**non-specific.**",
+                           "none/logit_diff/per_prompt@20",
+                           "random · encoder",
+                           "1.07 \\[0.9, 1.2]",
+                           "9/11 (82 %)",
+                           "censored",
+                           "baba-0",
+                           "✓ 38.5",
+                           "residual",
+                           "float32"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+  }
+}
+
+TEST(ReportTest, PromptTextNeedsAnExplicitWish) {
+  const ReportInput input = small_audit();
+  EXPECT_EQ(markdown_report(input).find("John"), std::string::npos);
+  EXPECT_EQ(html_report(input).find("John"), std::string::npos);
+  EXPECT_NE(html_report(input, {.show_text = true}).find("&lt;b&gt;Mary&lt;/<wbr>b&gt; &amp; John"),
+            std::string::npos);
+}
+
+TEST(CsvReportTest, OneLineARowWithExtrasAsColumns) {
+  const std::vector<std::string> lines = lines_of(csv_report(small_audit().summary));
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_EQ(lines[0].substr(0, 20), "name,control,target,");
+  EXPECT_NE(lines[0].find(",seconds_per_prompt,binding_fraction,decode_drift"), std::string::npos);
+  EXPECT_EQ(lines[2].substr(lines[2].size() - 12), ",0.0123,,0.5");
+  EXPECT_NE(lines[3].find("\" Tom, \"\"the other\"\"\""), std::string::npos);
+}
+
+TEST(JsonReportTest, IsTheContractAndReadsBack) {
+  const AuditSummary summary = small_audit().summary;
+  const Json json = Json::parse(json_report(summary));
+  for (const char* key : {"behaviour",
+                          "model",
+                          "sae",
+                          "defence",
+                          "n_prompts",
+                          "n_valid",
+                          "verdict",
+                          "rows",
+                          "controls",
+                          "attribution",
+                          "environment"}) {
+    EXPECT_TRUE(json.contains(key)) << key;
+  }
+  for (const char* key : {"name",
+                          "objective",
+                          "constraint",
+                          "threat_model",
+                          "budget",
+                          "n_valid",
+                          "recovered",
+                          "rate",
+                          "ci_low",
+                          "ci_high",
+                          "drift_pre_l2",
+                          "drift_pre_rel",
+                          "drift_post_l2",
+                          "drift_post_rel",
+                          "reactivated_fraction",
+                          "zero_reactivation",
+                          "norm_mean",
+                          "norm_rel_mean",
+                          "kl_to_base",
+                          "seconds_per_prompt"}) {
+    EXPECT_TRUE(json.at("rows")[0].contains(key)) << key;
+  }
+  EXPECT_TRUE(json.at("rows")[0].at("kl_to_base").is_null());
+  EXPECT_TRUE(json.at("rows")[0].at("control").is_null());
+  EXPECT_EQ(json.at("rows")[1].at("decode_drift"), 0.5);
+  EXPECT_EQ(AuditSummary::from_json(json).to_json(), json);
+}
+
+TEST(JsonReportTest, AMissingOrWrongKeyIsNamed) {
+  Json json = small_audit().summary.to_json();
+  json["rows"][2]["recovered"] = "many";
+  try {
+    AuditSummary::from_json(json);
+    FAIL();
+  } catch (const DataError& e) {
+    EXPECT_STREQ(e.what(), "summary.json.rows[2].recovered: got \"many\", expected a number");
+  }
+  json.erase("rows");
+  EXPECT_THROW(AuditSummary::from_json(json), DataError);
+  EXPECT_THROW(AuditSummary::from_json(Json::array()), DataError);
+}
+
+TEST(HtmlReportTest, HasEveryRowAndSection) {
+  const std::string html = without_page_files(html_report(small_audit()));
+  for (const RowSummary& row : small_audit().summary.rows) {
+    EXPECT_NE(html.find(row.constraint + "/<wbr>logit_diff/<wbr>"), std::string::npos) << row.name;
+  }
+  for (const char* part : {"non-specific",
+                           "Headline figures",
+                           "Recovery against drift",
+                           "Minimal budgets",
+                           "Controls",
+                           "Recovery-path attribution",
+                           "Prompts",
+                           "Settings",
+                           "Environment",
+                           "&quot;seed&quot;: 7",
+                           "data-chart=\"drift\"",
+                           "data-chart=\"budget\"",
+                           "Can this budget write anything at all?"}) {
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  }
+}
+
+TEST(HtmlReportTest, IsOneFileThatAsksForNothing) {
+  const std::string whole = html_report(small_audit());
+  EXPECT_LT(whole.size(), 900'000u);
+  EXPECT_EQ(whole.find("sourceMappingURL"), std::string::npos);
+  const std::string html = without_page_files(whole);
+  for (const char* part : {"src=", "href=", "@import", "url(", "<link", "<iframe"}) {
+    EXPECT_EQ(html.find(part), std::string::npos) << part;
+  }
+  EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
+}
+
+TEST(HtmlReportTest, NothingStoredCanBecomeMarkup) {
+  ReportInput input = small_audit();
+  const std::string evil = "</script><script>alert(1)</script><!-- --><img onerror=x>\"'";
+  const int scripts = count(without_page_files(html_report(input)), "<script");
+  AuditSummary& summary = input.summary;
+  summary.behaviour = summary.model = summary.sae = summary.verdict = evil;
+  summary.verdict_text = evil;
+  summary.rows[0].name = summary.rows[0].constraint = evil;
+  summary.rows[2].target = evil;
+  summary.rows[3].control = evil;
+  for (Json* json : {&summary.defence,
+                     &summary.controls,
+                     &summary.attribution,
+                     &summary.environment,
+                     &summary.headline,
+                     &input.spec}) {
+    (*json)[evil] = evil;
+  }
+  summary.headline["minimal_budgets"][0]["target"] = evil;
+  input.examples[0].id = input.examples[0].text = input.examples[0].split = evil;
+  const std::string html = without_page_files(html_report(input, {.show_text = true}));
+  EXPECT_EQ(count(html, "<script"), scripts);
+  EXPECT_EQ(count(html, "</script"), scripts);
+  EXPECT_EQ(count(html, "<img"), 0);
+  EXPECT_EQ(count(html, "<!--"), 1);  // the notices
+}
+
+TEST(HtmlReportTest, OddJsonDoesNotStopAReport) {
+  ReportInput input = small_audit();
+  input.summary.headline = Json::array({1, "two"});
+  input.summary.controls = nullptr;
+  input.summary.attribution = {{"parts", {{{"name", "a"}}, 3, "text"}}, {"empty", Json::array()}};
+  input.summary.environment = "text";
+  EXPECT_NO_THROW(html_report(input));
+  EXPECT_NO_THROW(markdown_report(input));
+  input.summary.headline = {{"minimal_budgets", 3}};
+  EXPECT_NO_THROW(html_report(input));
+}
+
+TEST(ChartTest, RowsWithoutAMeasuredDriftAreLeftOut) {
+  AuditSummary summary = small_audit().summary;
+  summary.rows[0].drift_pre_rel = kNotMeasured;
+  const Json panels = drift_chart(summary).at("hconcat");
+  ASSERT_EQ(panels.size(), 2u);
+  EXPECT_EQ(panels[0].at("data").at("values").size(), 1u);  // drift 1e-7
+  EXPECT_EQ(panels[1].at("data").at("values").size(), 2u);
+  summary.rows.clear();
+  EXPECT_TRUE(drift_chart(summary).is_null());
+  EXPECT_TRUE(minimal_budget_chart(Json::object()).is_null());
+}
+
+TEST(ChartTest, ACensoredSearchStandsAtItsCap) {
+  const Json points = minimal_budget_chart(small_audit().summary.headline).at("data").at("values");
+  ASSERT_EQ(points.size(), 3u);
+  EXPECT_EQ(points[2].at("search"), "censored");
+  EXPECT_EQ(points[2].at("per_nat"), 5);
+  EXPECT_EQ(points[1].at("per_nat"), 3);
+}
+
+}  // namespace
+}  // namespace rebound

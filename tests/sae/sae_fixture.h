@@ -1,0 +1,44 @@
+// Small SAEs and data for tests, made in memory.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <string>
+
+#include "rebound/sae/sae.h"
+#include "support/tiny_model.h"
+
+namespace rebound {
+
+inline Sae tiny_sae(SaeKind kind,
+                    SaeNorm norm = SaeNorm::kNone,
+                    int64_t d_in = 24,
+                    int64_t d_sae = 40,
+                    uint64_t seed = 5) {
+  Rng rng({seed});
+  SaeConfig config;
+  config.kind = kind;
+  config.norm = norm;
+  config.d_in = d_in;
+  config.d_sae = d_sae;
+  config.k = 4;
+  config.hook_name = "blocks.2.hook_resid_pre";
+  config.model_name = "tiny";
+  return Sae(config,
+             {.W_enc = random_tensor(rng, {d_in, d_sae}, 0.3),
+              .b_enc = random_tensor(rng, {d_sae}, 0.1),
+              .W_dec = random_tensor(rng, {d_sae, d_in}, 0.3),
+              .b_dec = random_tensor(rng, {d_in}, 0.1),
+              .threshold = random_tensor(rng, {d_sae}, 0.1).abs()});
+}
+
+// A new empty folder under the build folder.
+inline std::filesystem::path fresh_folder(const std::string& name) {
+  const auto path = std::filesystem::path(REBOUND_BINARY_DIR) / "test-output" / "sae" / name;
+  std::filesystem::remove_all(path);
+  std::filesystem::create_directories(path);
+  return path;
+}
+
+}  // namespace rebound
