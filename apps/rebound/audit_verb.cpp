@@ -42,6 +42,15 @@ void remember_interrupt(int) {
   std::signal(SIGINT, SIG_DFL);  // a second Ctrl-C ends the program at once
 }
 
+// A spec that is no JSON is a bad spec, not bad data.
+Json read_spec_file(const fs::path& path) {
+  try {
+    return read_json_file(path);
+  } catch (const DataError& e) {
+    throw ConfigError(e.what());
+  }
+}
+
 AuditSpec spec_of(const Flags& flags, const CommonFlags& common) {
   const bool is_preset = std::find(presets().begin(), presets().end(), flags.target) != presets().end();
   AuditSpec spec;
@@ -50,13 +59,13 @@ AuditSpec spec_of(const Flags& flags, const CommonFlags& common) {
   } else {
     require<ConfigError>(fs::exists(flags.target), "audit: got \"", flags.target,
                          "\", expected a spec file or one of: ioi, toy-leaky, toy-feature-routed, toy-sealed");
-    spec = read_spec(read_json_file(flags.target), flags.target);
+    spec = read_spec(read_spec_file(flags.target), flags.target);
   }
   if (!flags.model.empty()) spec.model = flags.model;
   if (!flags.sae.empty()) spec.sae = flags.sae;
   if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
   if (flags.trace) spec.trace = true;
-  if (common.dtype != "float32") spec.dtype = common.dtype;
+  if (common.is_dtype_given) spec.dtype = common.dtype;
   return spec;
 }
 
@@ -97,6 +106,9 @@ void run_audit_verb(const Flags& flags, const CommonFlags& common) {
   if (!flags.resume.empty()) {
     require<ConfigError>(flags.target.empty() && flags.out.empty(),
                          "--resume: got a spec or --out too, expected the run folder alone");
+    const bool is_changed = !flags.model.empty() || !flags.sae.empty() || flags.seed >= 0 || common.is_dtype_given;
+    require<ConfigError>(!is_changed, "--resume: got --model, --sae, --seed or --dtype too, expected none: the run "
+                         "goes on with the settings of its spec.json");
     write_reports(flags.resume, resume_audit(flags.resume, is_interrupted), flags, common.json);
     return;
   }
@@ -112,12 +124,18 @@ void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   CLI::App* verb = app.add_subcommand("audit", "Search for recoveries of a suppressed behaviour");
   verb->add_option("spec", flags->target, "Preset (ioi, toy-leaky, toy-feature-routed, toy-sealed) or a spec file");
   verb->add_option("--out", flags->out, "Run folder, new or empty [runs/NAME-TIME]");
-  verb->add_option("--resume", flags->resume, "Continue the run in this folder");
+  verb->add_option(
+      "--resume", flags->resume, "Continue the run in this folder, with the spec stored there");
   verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
   verb->add_option("--sae", flags->sae, "SAELens folder [the default SAE]");
-  verb->add_option("--seed", flags->seed, "Seed of prompts, draws and targets [0]")->check(CLI::NonNegativeNumber);
-  verb->add_flag("--trace", flags->trace, "Store objective, drift and norm of every step");
-  verb->add_flag("--show-text", flags->show_text, "Show prompts as text in the reports");
+  verb->add_option("--seed", flags->seed, "Seed of prompts, draws and targets [the spec's, else 0]")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_flag("--trace",
+                 flags->trace,
+                 "Store objective, drift and norm of every step; with --json print them too");
+  verb->add_flag("--show-text",
+                 flags->show_text,
+                 "Show prompts as text in report.html and report.md, not by id alone");
   verb->callback([flags, &common, &run] { run = [flags, &common] { run_audit_verb(*flags, common); }; });
 }
 

@@ -1,6 +1,7 @@
 #include "machine_setup.h"
 
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -35,13 +36,23 @@ std::optional<std::string> better_openblas_core(const CpuFacts& cpu, const BlasF
   return "SkylakeX";
 }
 
-void restart_with_better_kernels(char** argv) {
-  if (std::getenv(kCoreVariable) != nullptr) return;
+void restart_with_better_settings(char** argv) {
+  bool is_changed = false;
+  const auto set_unless_chosen = [&](const char* variable, const std::string& value) {
+    if (std::getenv(variable) != nullptr) return;
+    setenv(variable, value.c_str(), 1);
+    is_changed = true;
+  };
   const CpuFacts cpu = parse_cpuinfo(read_text_file("/proc/cpuinfo"));
-  const auto core = better_openblas_core(cpu, loaded_blas());
-  if (!core) return;
-  setenv(kCoreVariable, core->c_str(), 1);
-  execv("/proc/self/exe", argv);
+  if (const auto core = better_openblas_core(cpu, loaded_blas())) set_unless_chosen(kCoreVariable, *core);
+  set_unless_chosen("OMP_WAIT_POLICY", "PASSIVE");
+  if (is_changed) execv("/proc/self/exe", argv);
+}
+
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 1024 * 1024 * 1024);
+  mallopt(M_TOP_PAD, 64 * 1024 * 1024);
 }
 
 int set_threads(int requested) {

@@ -38,6 +38,7 @@ void add_common_flags(CLI::App& app, CommonFlags& common) {
       ->capture_default_str();
   app.add_option("--dtype", common.dtype, "Of the model's matrices: float32 or bfloat16")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->each([&common](const std::string&) { common.is_dtype_given = true; })
       ->capture_default_str();
 }
 
@@ -117,6 +118,7 @@ int main_with(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGINT, rebound::stop_at_once);
-  const int unready = rebound::exit_code_of([&] { rebound::restart_with_better_kernels(argv); });
+  const int unready = rebound::exit_code_of([&] { rebound::restart_with_better_settings(argv); });
+  rebound::keep_freed_memory();
   return unready != 0 ? unready : rebound::main_with(argc, argv);
 }

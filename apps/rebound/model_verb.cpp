@@ -311,7 +311,7 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
     CLI::App* added = verb->add_subcommand(sub.name, sub.help);
     added->fallthrough();
     added->add_option(
-        "--model", flags->model, "A .gguf file or a Hugging Face folder; default: SmolLM2-135M");
+        "--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
     added->callback([flags, &common, &run, task = sub.task] {
       run = [flags, &common, task] { task(*flags, common); };
     });
@@ -325,7 +325,7 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   prompt->add_option("--text", flags->text, "The text; special tokens in it are read as such");
   prompt->add_option("--ids", flags->ids, "Token ids, separated by commas")->delimiter(',');
   prompt->require_option(1);
-  logits->add_option("--top", flags->top, "How many")
+  logits->add_option("--top", flags->top, "How many tokens to list")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
 
@@ -334,11 +334,15 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   generate->add_option("--prompt", flags->prompt, "The text to continue")->required();
   auto* chat = generate->add_flag("--chat", flags->is_chat, "The prompt is a user's message");
   generate->add_option("--system", flags->system, "System message")->needs(chat);
-  generate->add_option("--max-new-tokens", options.max_new_tokens)->capture_default_str();
+  generate->add_option("--max-new-tokens", options.max_new_tokens, "Most tokens to add")
+      ->capture_default_str();
   generate->add_option("--temperature", options.temperature, "0: the likeliest token")
       ->capture_default_str();
-  generate->add_option("--top-p", options.top_p)->capture_default_str();
-  generate->add_option("--seed", options.seed)->capture_default_str();
+  generate
+      ->add_option(
+          "--top-p", options.top_p, "Draw from the likeliest tokens of this total, in (0, 1]")
+      ->capture_default_str();
+  generate->add_option("--seed", options.seed, "Of the draws")->capture_default_str();
 }
 
 }  // namespace rebound

@@ -79,11 +79,12 @@ void add_report_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   CLI::App* verb = app.add_subcommand("report", "A finished run as a table, a page or data");
   verb->fallthrough();
   verb->add_option("run", flags->run, "The run's folder")->required();
-  CLI::Option* format = verb->add_option("--format", flags->format, "How to print it")
-                            ->check(CLI::IsMember({"terminal", "html", "md", "csv", "json"}))
-                            ->capture_default_str();
+  CLI::Option* format =
+      verb->add_option("--format", flags->format, "How to print it; --json alone means json")
+          ->check(CLI::IsMember({"terminal", "html", "md", "csv", "json"}))
+          ->capture_default_str();
   verb->add_option("--out", flags->out, "A file to write instead of standard output");
-  verb->add_flag("--show-text", flags->show_text, "The text of the prompts too");
+  verb->add_flag("--show-text", flags->show_text, "Show the text of prompts too (html and md)");
   verb->callback([flags, format, &common, &run] {
     if (common.json && format->count() == 0) flags->format = "json";
     run = [flags] { report(*flags); };

@@ -178,7 +178,8 @@ CLI::App* add_command(CLI::App& verb, const char* name, const char* help) {
 }
 
 void add_model_and_text(CLI::App& command, SaeFlags& flags) {
-  command.add_option("--model", flags.model, "A .gguf file or a Hugging Face folder");
+  command.add_option(
+      "--model", flags.model, "GGUF file or Hugging Face folder [the default model]");
   command
       .add_option(
           "--text", flags.texts, ".txt, .jsonl (\"text\", or \"user\" and \"assistant\"), also .gz")
@@ -191,18 +192,23 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
   command.add_option("--hook", train_flags.hook, "Residual site")->capture_default_str();
   command.add_option("--out", run.out, "Folder for the SAE")->required();
   command.add_option("--kind", train_flags.kind, "batchtopk or topk")->capture_default_str();
-  command.add_option("--tokens", flags.tokens, "Tokens to harvest")->capture_default_str();
+  command.add_option("--tokens", flags.tokens, "Tokens to harvest")
+      ->default_str(std::to_string(run.tokens));
   command.add_option("--passes", run.passes, "Times each token is used")->capture_default_str();
   command.add_option("--d-sae", run.train.d_sae, "Latents")->capture_default_str();
-  command.add_option("--k", run.train.k, "Latents on per token")->capture_default_str();
+  command.add_option("--k", run.train.k, "Latents on per token in training")->capture_default_str();
   command.add_option("--target-l0", run.target_l0, "L0 of the calibrated threshold; default: k");
   command.add_flag("!--keep-topk", run.is_pointwise, "Keep TopK instead of a threshold");
   command.add_option("--lr", run.train.lr, "Peak learning rate")->capture_default_str();
   command.add_option("--batch", run.train.batch_tokens, "Tokens a step")->capture_default_str();
-  command.add_option("--warmup", run.train.warmup_steps, "Steps")->capture_default_str();
+  command.add_option("--warmup", run.train.warmup_steps, "Steps until the peak learning rate")
+      ->capture_default_str();
   command.add_option("--decay", run.train.decay_fraction, "Last share of steps, rate falls to 0")
       ->capture_default_str();
-  command.add_option("--dead-after", run.train.dead_after_tokens, "Tokens")->capture_default_str();
+  command
+      .add_option(
+          "--dead-after", run.train.dead_after_tokens, "Tokens off until a latent counts as dead")
+      ->capture_default_str();
   command.add_option("--aux-k", run.train.aux_k, "Dead latents revived per token; 0: off")
       ->capture_default_str();
   command.add_option("--buffer-tokens", run.buffer_tokens, "Most activations on disk at a time")
@@ -212,7 +218,7 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
   command.add_flag("--resume", run.resume, "Go on from the checkpoint in --out");
-  command.add_flag("--keep-checkpoint", run.keep_activations, "Keep activations and state");
+  command.add_flag("--keep-checkpoint", run.keep_activations, "Keep OUT/checkpoint when done");
 }
 
 }  // namespace
@@ -237,7 +243,8 @@ void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   CLI::App* eval_command = add_command(*verb, "eval", "FVU, L0, cross-entropy recovered");
   add_model_and_text(*eval_command, *flags);
   eval_command->add_option("--sae", flags->sae, "SAELens folder")->required();
-  eval_command->add_option("--tokens", flags->tokens, "Tokens of the text")->capture_default_str();
+  eval_command->add_option("--tokens", flags->tokens, "Tokens of the text to use")
+      ->capture_default_str();
   eval_command->add_flag("--allow-bad-fit", flags->allow_bad_fit, "Go on although FVU > 1");
   eval_command->callback([=, &common, &run] { run = [=, &common] { evaluate(*flags, common); }; });
 

@@ -14,6 +14,7 @@ struct CommonFlags {
   bool quiet = false;
   std::string device = "cpu";
   std::string dtype = "float32";
+  bool is_dtype_given = false;
   int threads = 0;  // 0: all cores
 };
 

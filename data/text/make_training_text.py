@@ -8,6 +8,8 @@
                           spaces around punctuation, " @-@ " for hyphens, <unk> for rare words.
                           Residual streams on such text differ; without it an SAE spends a third
                           more latents there.
+    heldout.txt.gz        40 kB of modern prose that no training text holds (wikitext-2 test without
+                          its marks): what a defence costs is measured on it
 
 Everything is deterministic. Notices: data/NOTICES.md.
 """
@@ -60,11 +62,21 @@ def in_tokenised_style(text, known):
     return "\n".join(lines)
 
 
+def held_out(path, size=40_000):
+    rows = [json.loads(line) for line in open(path, encoding="utf-8")]
+    texts = []
+    for row in rows:
+        if row["split"] == "test" and sum(map(len, texts)) <= size:
+            texts.append(row["text"])
+    return "\n\n".join(texts) + "\n"
+
+
 def main(folder):
     books = list(read_books(folder))
     write_gzip("books_sample.txt.gz",
                MARK.join(piece_at(b, share, BOOK_PIECE) for b in books for share in (0.03, 0.45, 0.85)))
     shutil.copyfile(folder / "chat.jsonl.gz", HERE / "chat.jsonl.gz")
+    write_gzip("heldout.txt.gz", held_out(folder.parent / "heldout" / "wikitext2_clean.jsonl"))
 
     with gzip.open(folder / "chat.jsonl.gz", "rt", encoding="utf-8") as file:
         chats = [json.loads(line) for line in file]

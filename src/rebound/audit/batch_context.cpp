@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
 
 namespace rebound {
 namespace {
@@ -71,13 +72,17 @@ BatchContext BatchContext::build(const Subject& subject, const AuditSpec& spec,
   }
   context.first_position = segment.first_position;
   const Transformer& model = *subject.search;
-  context.defended = Segment::record(model, context.tokens, context.defence->hooks(), segment);
-  context.base = Segment::record(model, context.tokens, {}, segment);
-  const auto log_probs = [&](const Segment& run) {
-    return at::log_softmax(model.logits(run.run(run.resid()).squeeze(1)), -1);
+  const auto record = [&](const Hooks& hooks, Segment& run, at::Tensor& logits) {
+    run = Segment::record(model, context.tokens, hooks, segment);
+    logits = model.logits(run.run(run.resid()).squeeze(1));
   };
-  context.base_log_probs = log_probs(context.base);
-  context.defended_logits = model.logits(context.defended.run(context.defended.resid()).squeeze(1));
+  at::Tensor base_logits;
+  run_parts(2, [&](int64_t i) {
+    const at::NoGradGuard no_grad_here;
+    if (i == 0) record(context.defence->hooks(), context.defended, context.defended_logits);
+    else record({}, context.base, base_logits);
+  });
+  context.base_log_probs = at::log_softmax(base_logits, -1);
   context.perturbed = spec.perturb.contains(context.defended.rows());
   context.measure = {context.base.resid(),
                      orthonormal_basis(subject.sae->encoder_columns(context.defence->features()))};

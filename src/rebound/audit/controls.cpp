@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "rebound/audit/inject.h"
+#include "rebound/audit/power.h"
 #include "rebound/base/error.h"
 #include "rebound/base/rng.h"
 
@@ -95,7 +96,7 @@ FinishedBatch run_random_features(const RowSpec& spec, const BatchContext& conte
   if (other.empty()) return {};
   const Constraint constraint(rung_of(spec.constraint), sae, other);
   const Problem problem = recovery_problem(spec, context);
-  const Solution solution = solve(problem, constraint, {.max_steps = spec.steps, .lr = spec.lr, .stop = spec.stop});
+  const Solution solution = solve(problem, constraint, {.max_steps = spec.steps, .lr = spec.lr, .stop = StopRule::kAtGoal});
 
   std::vector<FeatureEdit> edits = context.defence->edits();
   edits.resize(1);
@@ -146,7 +147,7 @@ RowSpec shared_spec(const RowSpec& headline, double budget) {
   RowSpec spec = headline;
   spec.scope = RowScope::kShared;
   spec.budget = budget;
-  spec.steps = std::min<int64_t>(headline.steps, 40);
+  spec.steps = std::min<int64_t>(headline.steps, 30);
   return spec;
 }
 
@@ -224,8 +225,19 @@ std::vector<Row> control_rows(const AuditSpec& spec) {
     undo.constraint = rung;
     rows.push_back(control_row(undo, "projected_undo", ignoring_store(run_projected_undo, undo)));
   }
+  const auto add_wrong_rule_and_random = [&](const RowSpec& shared) {
+    Row wrong = control_row(shared, "inject", with_store(run_wrong_rule, shared));
+    wrong.head.target = "wrong_rule";
+    rows.push_back(std::move(wrong));
+    rows.push_back(control_row(shared, "random", with_store(run_shared_random, shared)));
+  };
+  if (headline.scope == RowScope::kShared) {  // the others need a perturbation of each prompt
+    add_wrong_rule_and_random(headline);
+    return rows;
+  }
   rows.push_back(control_row(headline, "random", with_store(run_random, headline)));
   rows.push_back(control_row(headline, "unclamped", with_store(run_unclamped, headline)));
+  rows.push_back(power_row(spec));
   rows.push_back(control_row(headline, "random_features", with_store(run_random_features, headline)));
   for (const InjectTarget target : {InjectTarget::kUnrelated, InjectTarget::kOtherName, InjectTarget::kGapMatched}) {
     rows.push_back(inject_row(spec, target));
@@ -234,10 +246,7 @@ std::vector<Row> control_rows(const AuditSpec& spec) {
   for (const double budget : spec.controls.shared_budgets) {
     const RowSpec shared = shared_spec(headline, budget);
     rows.push_back(attack_row(shared));
-    Row wrong = control_row(shared, "inject", with_store(run_wrong_rule, shared));
-    wrong.head.target = "wrong_rule";
-    rows.push_back(std::move(wrong));
-    rows.push_back(control_row(shared, "random", with_store(run_shared_random, shared)));
+    add_wrong_rule_and_random(shared);
   }
   return rows;
 }

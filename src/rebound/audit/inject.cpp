@@ -51,34 +51,47 @@ at::Tensor start_scores(const BatchContext& context, const Contests& contests) {
       .squeeze(1);
 }
 
+Contests joined(const std::vector<Contests>& all) {
+  std::vector<at::Tensor> target, rival, goal;
+  for (const Contests& contests : all) {
+    target.push_back(contests.target);
+    rival.push_back(contests.rival);
+    goal.push_back(contests.goal);
+  }
+  return {at::cat(target), at::cat(rival), at::cat(goal)};
+}
+
+// All draws are one batch: draw d of flip i is example d * flips + i.
 FinishedBatch run_inject(const RowSpec& spec, InjectTarget target, int64_t draws, const BatchContext& context) {
   const auto started = std::chrono::steady_clock::now();
   const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
+  std::vector<Contests> contests;
+  for (int64_t draw = 0; draw < draws; ++draw) contests.push_back(inject_contests(context, target, draw));
+  Problem problem = context.problem(contests.front(), spec.threat_model, Objective::kLogitDiff, spec.budget)
+                        .select(at::arange(context.size(), at::kLong).repeat({draws}));
+  problem.contests = joined(contests);
+  const auto budgets =
+      minimal_budgets(problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   FinishedBatch finished;
   for (int64_t draw = 0; draw < draws; ++draw) {
-    const Contests contests = inject_contests(context, target, draw);
-    const Problem problem = context.problem(contests, spec.threat_model, Objective::kLogitDiff, spec.budget);
-    const auto budgets =
-        minimal_budgets(problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
-    const at::Tensor start = start_scores(context, contests);
-    for (size_t i = 0; i < budgets.size(); ++i) {
-      const int64_t at = static_cast<int64_t>(i);
+    const Contests& mine = contests[static_cast<size_t>(draw)];
+    const at::Tensor start = start_scores(context, mine);
+    for (int64_t i = 0; i < context.size(); ++i) {
+      const double budget = budgets[static_cast<size_t>(draw * context.size() + i)];
       StoredResult result;
-      result.prompt = context.flips[i].index;
-      result.variant = concat(draw, ":", context.subject->token_text(contests.target[at].item<int64_t>()));
-      result.recovered = std::isfinite(budgets[i]);
-      result.score = start[at].item<double>();
+      result.prompt = context.flips[static_cast<size_t>(i)].index;
+      result.variant = concat(draw, ":", context.subject->token_text(mine.target[i].item<int64_t>()));
+      result.recovered = std::isfinite(budget);
+      result.score = start[i].item<double>();
       result.recheck_score = kNotMeasured;
+      result.seconds = seconds / static_cast<double>(budgets.size());
       result.termination = result.recovered ? "goal" : "censored";
-      result.figures["gap"] = contests.goal[at].item<double>() - result.score;
-      result.figures["minimal_budget"] = result.recovered ? Json(budgets[i]) : Json();
+      result.figures["gap"] = mine.goal[i].item<double>() - result.score;
+      result.figures["minimal_budget"] = result.recovered ? Json(budget) : Json();
       result.figures["norm"] = result.figures["minimal_budget"];
       finished.results.push_back(std::move(result));
     }
-  }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  for (StoredResult& result : finished.results) {
-    result.seconds = seconds / static_cast<double>(finished.results.size());
   }
   return finished;
 }
@@ -101,7 +114,7 @@ Contests inject_contests(const BatchContext& context, InjectTarget target, int64
 Row inject_row(const AuditSpec& spec, InjectTarget target) {
   RowSpec row = spec.headline();
   row.kind = RowKind::kMinimalBudget;
-  row.steps = 30;
+  row.steps = 20;
   RowSummary head = head_of(row);
   head.name = concat("inject/", head.name, "/", name_of(target));
   head.control = "inject";

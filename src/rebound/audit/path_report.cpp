@@ -35,6 +35,7 @@ double total(const std::vector<double>& values) { return std::accumulate(values.
 
 Json attribute_batch(const BatchContext& context, const AuditSpec& spec, const Store& store, int64_t batch) {
   const RowSpec row = spec.headline();
+  if (row.scope == RowScope::kShared) return nullptr;
   const at::Tensor delta = load_delta(store, row.name(), batch);
   if (!delta.defined() || row.threat_model != ThreatModel::kAfterClamp) return nullptr;
   const Problem problem = context.problem(context.recovery_contests(Objective::kLogitDiff), row.threat_model,

@@ -157,8 +157,8 @@ std::vector<StoredResult> results_of(const BatchContext& context, const Problem&
     StoredResult result;
     result.prompt = context.flips[i].index;
     result.score = measured[i].score;
-    result.recovered = measured[i].score > 0;
     result.recheck_score = is_rechecked ? recheck[static_cast<int64_t>(i)].item<double>() : kNotMeasured;
+    result.recovered = (is_rechecked ? result.recheck_score : result.score) > 0;
     result.figures = figures_of(measured[i]);
     results.push_back(std::move(result));
   }

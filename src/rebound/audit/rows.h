@@ -31,8 +31,8 @@ Row minimal_budget_row(const RowSpec& spec);
 
 RowSummary head_of(const RowSpec& spec);
 
-// Measures delta on every flip of the batch; with `is_rechecked`, won examples are scored again by
-// an uncached float32 run. `seconds` is for the whole batch.
+// Measures delta on every flip of the batch; with `is_rechecked`, each is scored again by an uncached
+// float32 run, and that score decides whether it is recovered.
 std::vector<StoredResult> results_of(const BatchContext& context, const Problem& problem, const at::Tensor& delta,
                                      bool is_rechecked);
 StoredResult& add_run_figures(StoredResult& result, int64_t steps, double seconds, const std::string& termination);

@@ -11,6 +11,7 @@
 #include "rebound/audit/path_report.h"
 #include "rebound/audit/store.h"
 #include "rebound/audit/summarise.h"
+#include "rebound/audit/utility.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
@@ -59,6 +60,7 @@ class AuditRun {
     score_prompts();
     const std::vector<Row> rows = rows_of(spec_);
     run_rows(rows);
+    measure_cost_of_defence();
     AuditSummary summary = make_summary(rows);
     summary.environment["wall_seconds"] =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
@@ -108,6 +110,13 @@ class AuditRun {
     progress.update(done, "done");
   }
 
+  void measure_cost_of_defence() {
+    constexpr int64_t kContexts = 8;
+    if (!spec_.controls.is_on || store_.artefact("utility")) return;
+    say("measuring what the defence costs on harmless text");
+    store_.put_artefact("utility", measure_utility(subject_, kContexts).dump());
+  }
+
   // Built on first use: only shared rows need it.
   const BatchContext* train_context(const Row& row) {
     if (row.head.scope != "shared") return nullptr;
@@ -115,7 +124,8 @@ class AuditRun {
       is_train_built_ = true;
       std::vector<ScoredExample> flips = flips_of(score_examples(subject_, subject_.prompts.train, spec_.batch));
       if (!flips.empty()) {
-        flips.resize(std::min<size_t>(flips.size(), static_cast<size_t>(spec_.batch)));
+        constexpr int64_t kMostFlips = 32;  // a shared delta has 576 numbers; more flips cost more than they tell
+        flips.resize(std::min<size_t>(flips.size(), static_cast<size_t>(std::min(spec_.batch, kMostFlips))));
         train_ = std::make_unique<BatchContext>(BatchContext::build(subject_, spec_, std::move(flips)));
       }
     }
@@ -134,6 +144,9 @@ class AuditRun {
     for (const Row& row : rows) input.heads.push_back(row.head);
     for (const ScoredExample& example : examples_) input.clusters.push_back(example.prompt->cluster);
     AuditSummary summary = summarise(input);
+    if (const auto utility = store_.artefact("utility"); utility && *utility != "null") {
+      summary.controls["utility"] = parse_json(*utility, "run.sqlite");
+    }
     summary.behaviour = spec_.behaviour.kind;
     summary.model = subject_.model_name;
     summary.sae = subject_.sae_name;
@@ -156,17 +169,39 @@ class AuditRun {
   std::unique_ptr<BatchContext> train_;
 };
 
+bool has_results(const fs::path& folder) {
+  try {
+    return !Store::open_read_only(folder / "run.sqlite").results().empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// What a run wrote that failed before its first result: the same folder can be used again.
+void remove_run(const fs::path& folder, bool is_folder_ours) {
+  std::error_code ignored;
+  for (const char* name : {"spec.json", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm"}) {
+    fs::remove(folder / name, ignored);
+  }
+  if (is_folder_ours) fs::remove(folder, ignored);
+}
+
 }  // namespace
 
 AuditSummary run_audit(const AuditSpec& spec, const fs::path& folder, const std::function<bool()>& is_interrupted) {
   spec.validate();
   std::error_code error;
-  fs::create_directories(folder, error);
+  const bool is_new = fs::create_directories(folder, error);
   require<IoError>(!error, folder.string(), ": cannot create: ", error.message());
   require<IoError>(fs::is_empty(folder, error), folder.string(),
                    ": got a folder with files, expected a new or empty one (or rebound audit --resume)");
-  write_file_atomically(folder / "spec.json", to_json(spec).dump(2) + "\n");
-  return AuditRun(spec, Store::create(folder / "run.sqlite"), folder, is_interrupted).finish();
+  try {
+    write_file_atomically(folder / "spec.json", to_json(spec).dump(2) + "\n");
+    return AuditRun(spec, Store::create(folder / "run.sqlite"), folder, is_interrupted).finish();
+  } catch (const Error& e) {
+    if (e.exit_code != kInterrupted && !has_results(folder)) remove_run(folder, is_new);
+    throw;
+  }
 }
 
 AuditSummary resume_audit(const fs::path& folder, const std::function<bool()>& is_interrupted) {

@@ -1,11 +1,14 @@
 #include "rebound/audit/spec.h"
 
+#include <algorithm>
 #include <set>
 
 #include "rebound/base/error.h"
 
 namespace rebound {
 namespace {
+
+constexpr int64_t kMinimalBudgetSteps = 20;
 
 const std::set<std::string>& behaviour_kinds() {
   static const std::set<std::string> kinds = {"ioi", "toy-leaky", "toy-feature-routed", "toy-sealed"};
@@ -16,6 +19,15 @@ std::string number_text(double value) {
   std::ostringstream out;
   out << value;
   return out.str();
+}
+
+std::vector<int64_t> read_features(const Json& json, const std::string& where) {
+  const bool is_list =
+      json.is_array() && std::all_of(json.begin(), json.end(), [](const Json& id) {
+        return id.is_number_integer() && id >= 0;
+      });
+  require<ConfigError>(is_list, where, ": got ", json.dump().substr(0, 80), ", expected a list of integers >= 0");
+  return json.get<std::vector<int64_t>>();
 }
 
 BehaviourSpec read_behaviour(const Json& json, const std::string& where, BehaviourSpec spec) {
@@ -32,7 +44,8 @@ BehaviourSpec read_behaviour(const Json& json, const std::string& where, Behavio
 
 DefenceSpec read_defence(const Json& json, const std::string& where, DefenceSpec spec) {
   ObjectReader in(json, where);
-  spec.features = in.get("features", spec.features);
+  if (in.has("features")) spec.features = read_features(in.at("features"), where + ".features");
+  else in.get<Json>("features", Json());
   if (in.has("edit")) {
     ObjectReader edit(in.at("edit"), where + ".edit");
     spec.edit.kind = parse_edit_kind(edit.get<std::string>("kind", "set"));
@@ -66,7 +79,7 @@ RowSpec read_row(const Json& json, const std::string& where) {
   const std::string objective = in.get<std::string>("objective", "logit_diff");
   if (objective == "minimal_budget") {
     row.kind = RowKind::kMinimalBudget;
-    row.steps = 30;
+    row.steps = kMinimalBudgetSteps;
   } else {
     row.objective = parse_objective(objective);
   }
@@ -128,7 +141,10 @@ std::vector<RowSpec> default_rows(double budget) {
     row.objective = objective;
     row.threat_model = threat;
     row.budget = budget;
-    row.stop = objective == Objective::kMatchBase ? StopRule::kAtGoal : StopRule::kNever;
+    if (objective == Objective::kMatchBase) {
+      row.stop = StopRule::kAtGoal;
+      row.steps = 40;
+    }
     return row;
   };
   const auto after = ThreatModel::kAfterClamp, before = ThreatModel::kBeforeClamp;
@@ -145,7 +161,7 @@ std::vector<RowSpec> default_rows(double budget) {
     RowSpec row = attack(rung, Objective::kLogitDiff, after);
     row.kind = RowKind::kMinimalBudget;
     row.stop = StopRule::kAtGoal;
-    row.steps = 30;
+    row.steps = kMinimalBudgetSteps;
     rows.push_back(row);
   }
   return rows;
@@ -183,6 +199,12 @@ void AuditSpec::validate() const {
                        "controls: got a negative count, expected >= 0");
   require<ConfigError>(!defence.choice.values.empty() && defence.choice.features > 0,
                        "defence.choice: got no values or no features, expected at least one");
+  for (const double budget : controls.shared_budgets) {
+    require<ConfigError>(budget > 0, "controls.shared_budgets: got ", budget, ", expected > 0");
+  }
+  require<ConfigError>(verdict.min_valid > 0, "verdict.min_valid: got ", verdict.min_valid, ", expected > 0");
+  require<ConfigError>(verdict.bottleneck_rate >= 0 && verdict.bottleneck_rate <= 1,
+                       "verdict.bottleneck_rate: got ", verdict.bottleneck_rate, ", expected 0..1");
   std::set<std::string> names;
   for (const RowSpec& row : rows) {
     const std::string name = row.name();
@@ -208,14 +230,14 @@ AuditSpec default_spec(const std::string& behaviour_kind) {
 AuditSpec read_spec(const Json& json, const std::string& where) {
   ObjectReader in(json, where);
   std::string kind = "ioi";
-  if (in.has("behaviour") && in.at("behaviour").is_object()) kind = in.at("behaviour").value("kind", kind);
+  if (in.has("behaviour")) kind = ObjectReader(in.at("behaviour"), where + ".behaviour").get("kind", kind);
   AuditSpec spec = default_spec(kind);
   spec.model = in.get("model", spec.model);
   spec.sae = in.get("sae", spec.sae);
   spec.behaviour = in.has("behaviour") ? read_behaviour(in.at("behaviour"), where + ".behaviour", spec.behaviour)
                                        : spec.behaviour;
   const std::string hook = in.get<std::string>("hook", "");
-  if (!hook.empty()) parse_site(hook);
+  if (!hook.empty()) with_context(where + ".hook", [&] { return parse_site(hook); });
   if (in.has("defence")) spec.defence = read_defence(in.at("defence"), where + ".defence", spec.defence);
   if (in.has("perturb")) {
     ObjectReader perturb(in.at("perturb"), where + ".perturb");
@@ -235,7 +257,9 @@ AuditSpec read_spec(const Json& json, const std::string& where) {
   if (in.has("verdict")) spec.verdict = read_verdict(in.at("verdict"), where + ".verdict", spec.verdict);
   for (const char* key : {"defence", "perturb", "rows", "controls", "verdict", "behaviour"}) in.get<Json>(key, Json());
   spec.batch = in.get("batch", spec.batch);
-  spec.seed = static_cast<uint64_t>(in.get<int64_t>("seed", 0));
+  const int64_t seed = in.get<int64_t>("seed", 0);
+  require<ConfigError>(seed >= 0, where, ".seed: got ", seed, ", expected >= 0");
+  spec.seed = static_cast<uint64_t>(seed);
   spec.dtype = in.get("dtype", spec.dtype);
   spec.trace = in.get("trace", spec.trace);
   in.finish();

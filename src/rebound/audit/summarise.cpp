@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "rebound/audit/power.h"
 #include "rebound/stats/intervals.h"
 #include "rebound/stats/quantile.h"
 
@@ -143,6 +144,7 @@ class Summariser {
     const double cap = in_.spec.headline().budget;
     const Results& recover = results(minimal_spec().name());
     Json budgets = Json::array();
+    Results all_injected;
     add_budgets(budgets, recover, "recover", "correct", cap);
     summary.headline["minimal_budget_to_recover"] = median_of(recover, cap);
     for (const char* target : {"unrelated", "other_name", "gap_matched"}) {
@@ -150,9 +152,13 @@ class Summariser {
       if (inject.empty()) continue;
       add_budgets(budgets, inject, "inject", target, cap);
       summary.headline[concat("minimal_budget_to_inject_", target)] = median_of(inject, cap);
-      const Estimate ratio = specificity(inject, recover, in_.clusters);
-      summary.headline[concat("specificity_per_nat_", target)] = to_json(ratio);
-      if (std::string(target) == "unrelated") specificity_ = ratio;
+      summary.headline[concat("specificity_per_nat_", target)] =
+          to_json(specificity(inject, recover, in_.clusters));
+      all_injected.insert(all_injected.end(), inject.begin(), inject.end());
+    }
+    if (!all_injected.empty()) {
+      specificity_ = specificity(all_injected, recover, in_.clusters);
+      summary.headline["specificity_per_nat"] = to_json(specificity_);
     }
     if (!budgets.empty()) summary.headline["minimal_budgets"] = budgets;
     fill_shared(summary);
@@ -160,6 +166,7 @@ class Summariser {
 
   void fill_shared(AuditSummary& summary) {
     Json table = Json::array();
+    Results all_right, all_wrong;  // of every budget: one test, not the best of several
     for (const double budget : in_.spec.controls.shared_budgets) {
       RowSpec shared = in_.spec.headline();
       shared.scope = RowScope::kShared;
@@ -170,9 +177,9 @@ class Summariser {
       std::erase_if(wrong, [](const StoredResult& r) { return r.figures.value("is_own_answer", false); });
       if (right.empty()) continue;
       const Estimate gain = difference(right, wrong, in_.clusters);
-      if (!wrong.empty() && !(gain.low <= shared_above_wrong_.low)) {
-        shared_above_wrong_ = gain;
-        shared_budget_ = budget;
+      if (!wrong.empty()) {
+        all_right.insert(all_right.end(), right.begin(), right.end());
+        all_wrong.insert(all_wrong.end(), wrong.begin(), wrong.end());
       }
       const auto rate = [](const Results& r) {
         double sum = 0;
@@ -186,7 +193,11 @@ class Summariser {
                        {"random", rate(results("random/" + name))},
                        {"above_wrong_rule", to_json(gain)}});
     }
-    if (!table.empty()) summary.headline["shared_delta"] = table;
+    if (table.empty()) return;
+    summary.headline["shared_delta"] = table;
+    if (all_wrong.empty()) return;
+    shared_above_wrong_ = difference(all_right, all_wrong, in_.clusters);
+    summary.headline["shared_above_wrong_rule"] = to_json(shared_above_wrong_);
   }
 
   static Json median_of(const Results& results, double cap) {
@@ -246,10 +257,11 @@ class Summariser {
     input.recovered = row ? row->recovered : 0;
     const double binding = binding_share();
     input.binding_share = std::isfinite(binding) ? binding : 1;
+    const RowSummary* power = find_row(summary.rows, "power/" + input.row);
+    input.has_power_failed = power && power->n_valid > 0 && power->rate < kNeededPower;
     input.above_random = above_random_;
     input.specificity = specificity_;
     input.shared_above_wrong = shared_above_wrong_;
-    input.shared_budget = shared_budget_;
     return input;
   }
 
@@ -257,7 +269,6 @@ class Summariser {
   const SummaryInput& in_;
   std::map<std::string, Results> by_row_;
   Estimate above_random_ = kUnmeasured, specificity_ = kUnmeasured, shared_above_wrong_ = kUnmeasured;
-  double shared_budget_ = 0;
 };
 
 }  // namespace

@@ -73,7 +73,7 @@ Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : 
 }  // namespace
 
 const std::vector<std::string> kControls = {
-    "clamp_only", "random", "projected_undo", "unclamped", "random_features", "inject"};
+    "clamp_only", "random", "projected_undo", "unclamped", "random_features", "inject", "power"};
 
 Json to_json(const RowSummary& row) {
   Json json = row.extra;

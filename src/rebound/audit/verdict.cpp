@@ -15,10 +15,16 @@ std::string percent(double share) {
   return text;
 }
 
+// A ratio is unbounded where every injection needs more than the budget.
+std::string figure(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", value);
+  return std::isinf(value) ? "unbounded" : text;
+}
+
 std::string interval(const Estimate& estimate) {
-  char text[96];
-  std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", estimate.value, estimate.low, estimate.high);
-  return std::isfinite(estimate.value) ? text : "not measured";
+  if (std::isnan(estimate.value)) return "not measured";
+  return concat(figure(estimate.value), " [", figure(estimate.low), ", ", figure(estimate.high), "]");
 }
 
 std::string specificity_sentence(const VerdictInput& in) {
@@ -49,6 +55,10 @@ Verdict decide(const VerdictInput& in, const VerdictSpec& rules) {
   if (rate.high <= rules.bottleneck_rate && in.n_valid >= rules.min_valid_for_bottleneck) {
     return {concat("bottleneck at budget ", in.budget),
             concat(found, ". At this budget the defended features are the only route that the attack can find.")};
+  }
+  if (!std::isfinite(in.above_random.value)) {
+    return {"partial", concat(found, ". Controls were off, so nothing is said about what random directions or other "
+                              "answers would do.")};
   }
   if (in.above_random.low > 0) {
     const bool is_specific = in.specificity.low > 1 || in.shared_above_wrong.low > 0;

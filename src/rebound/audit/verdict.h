@@ -24,9 +24,8 @@ struct VerdictInput {
   int64_t recovered = 0;
   double binding_share = 0;     // of examples
   Estimate above_random;        // recovery minus mean over random draws, paired by prompt
-  Estimate specificity;         // (B_inject / gap) / (B_recover / gap); NaN: not measured
-  Estimate shared_above_wrong;  // held-out, at the budget that shows most; NaN: not measured
-  double shared_budget = 0;
+  Estimate specificity;         // (B_inject / gap) / (B_recover / gap), all targets; NaN: not measured
+  Estimate shared_above_wrong;  // held-out, mean over the shared budgets; NaN: not measured
   bool has_power_failed = false;
 };
 

@@ -58,6 +58,8 @@ std::string read_text_file(const std::filesystem::path& path) {
 
 void replace_file_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path&)>& write) {
+  require<IoError>(!std::filesystem::exists(path) || std::filesystem::is_regular_file(path), path.string(),
+                   ": got a folder or device, expected a file or a new name");
   std::filesystem::path temporary = path;
   temporary += concat(".tmp", ::getpid());
   try {

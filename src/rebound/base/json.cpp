@@ -6,12 +6,19 @@ namespace rebound {
 
 Json parse_json(const std::string& text, const std::string& where) {
   constexpr int kMaxDepth = 200;
-  const Json::parser_callback_t shallow = [&](int depth, Json::parse_event_t, Json&) {
+  std::vector<std::set<std::string>> open_objects;
+  const Json::parser_callback_t strict = [&](int depth, Json::parse_event_t event, Json& parsed) {
     require<DataError>(depth < kMaxDepth, where, ": JSON nested deeper than ", kMaxDepth);
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key) {
+      const bool is_new = open_objects.back().insert(parsed.get<std::string>()).second;
+      require<DataError>(is_new, where, ": key ", parsed.dump(), " stands twice in one object");
+    }
     return true;
   };
   try {
-    return Json::parse(text, shallow, /*allow_exceptions=*/true, /*ignore_comments=*/true);
+    return Json::parse(text, strict, /*allow_exceptions=*/true, /*ignore_comments=*/true);
   } catch (const nlohmann::json::exception& e) {
     std::string reason = e.what();
     const size_t after_tag = reason.find("] ");

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/rng.h"
 #include "rebound/intervene/defence.h"
 
@@ -24,20 +25,30 @@ at::Tensor difference(const Transformer& model, const at::Tensor& resid, const S
   return logits.select(1, 0) - logits.select(1, 1);
 }
 
-}  // namespace
-
-at::Tensor logit_differences(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks) {
+at::Tensor part_differences(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks) {
   return difference(model, model.run(prompts.tokens, {.hooks = hooks}).resid, prompts);
 }
 
-at::Tensor attribute_features(const Transformer& model, const Sae& sae, const ScoredPrompts& prompts) {
+template <class Part>
+std::vector<at::Tensor> over_parts(const ScoredPrompts& prompts, const Part& part) {
+  const int64_t n = prompts.tokens.size(), count = std::min(n, worker_count());
+  std::vector<at::Tensor> results(static_cast<size_t>(count));
+  run_parts(count, [&](int64_t i) {
+    results[static_cast<size_t>(i)] = part(prompts.slice(n * i / count, n * (i + 1) / count));
+  });
+  return results;
+}
+
+// Sum over the prompts.
+at::Tensor attribution_sum(const Transformer& model, const Sae& sae, const ScoredPrompts& prompts) {
+  const at::AutoGradMode grad_mode(true);
   const Site site = parse_site(sae.config().hook_name);
   at::Tensor leaf;
   Hooks hooks;
   hooks.edits[site] = [&](const at::Tensor& value, const Rows&) {
     return leaf = value.detach().requires_grad_(true);
   };
-  const at::Tensor score = logit_differences(model, prompts, hooks).sum();
+  const at::Tensor score = part_differences(model, prompts, hooks).sum();
   require<DataError>(leaf.defined(), "SAE hook ", to_string(site), ": got a layer that the model lacks");
   const at::Tensor gradient = torch::autograd::grad({score}, {leaf})[0];
   const at::NoGradGuard no_grad;
@@ -47,7 +58,23 @@ at::Tensor attribute_features(const Transformer& model, const Sae& sae, const Sc
                              (resid.norm(2, -1) <= sink_norm_of(resid, rows));
   const at::Tensor code = sae.encode(resid) * counted.unsqueeze(-1);            // [batch, pos, d_sae]
   const at::Tensor slope = at::matmul(gradient, sae.weights().W_dec.t());       // [batch, pos, d_sae]
-  return (code * slope).sum(at::IntArrayRef{0, 1}) / static_cast<double>(prompts.tokens.size());
+  return (code * slope).sum(at::IntArrayRef{0, 1});
+}
+
+}  // namespace
+
+ScoredPrompts ScoredPrompts::slice(int64_t first, int64_t end) const {
+  return {tokens.slice(first, end), correct.slice(0, first, end), wrong.slice(0, first, end)};
+}
+
+at::Tensor logit_differences(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks) {
+  return at::cat(over_parts(prompts, [&](const ScoredPrompts& part) { return part_differences(model, part, hooks); }));
+}
+
+at::Tensor attribute_features(const Transformer& model, const Sae& sae, const ScoredPrompts& prompts) {
+  const auto sums =
+      over_parts(prompts, [&](const ScoredPrompts& part) { return attribution_sum(model, sae, part); });
+  return at::stack(sums).sum(0) / static_cast<double>(prompts.tokens.size());
 }
 
 FeatureStatistics feature_statistics(const Transformer& model, const Sae& sae, const TokenBatch& prompts) {

@@ -16,9 +16,12 @@ struct ScoredPrompts {
   TokenBatch tokens;
   at::Tensor correct;  // [batch] int64
   at::Tensor wrong;    // [batch] int64
+
+  ScoredPrompts slice(int64_t first, int64_t end) const;
 };
 
-// logit[correct] - logit[wrong] at the last position, [batch].
+// logit[correct] - logit[wrong] at the last position, [batch]. The prompts are shared out among the
+// threads: hooks must treat each by itself, and are called from several threads.
 at::Tensor logit_differences(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks);
 
 // a_j of the logit difference at the SAE's site, [d_sae].

@@ -70,6 +70,10 @@ TokenBatch TokenBatch::from(const std::vector<std::vector<int64_t>>& prompts) {
   return batch;
 }
 
+TokenBatch TokenBatch::slice(int64_t first, int64_t end) const {
+  return {ids.slice(0, first, end), {lengths.begin() + first, lengths.begin() + end}};
+}
+
 Rows TokenBatch::rows() const {
   const at::Tensor position =
       at::arange(ids.size(1), ids.options()).unsqueeze(0).expand({size(), -1});

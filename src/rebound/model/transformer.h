@@ -21,6 +21,7 @@ struct TokenBatch {
   static TokenBatch from(const std::vector<std::vector<int64_t>>& prompts);
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
   Rows rows() const;  // all positions
+  TokenBatch slice(int64_t first, int64_t end) const;  // of prompts, as wide as before
 };
 
 // Rotated keys and values of every layer run, [batch, n_kv_heads, pos, d_head] each.

@@ -2,7 +2,10 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <limits>
+
+#include "rebound/base/parallel.h"
 
 namespace rebound {
 namespace {
@@ -28,9 +31,11 @@ class Column {
 
 }  // namespace
 
-std::vector<Measurement> measure(const Problem& problem,
-                                 const at::Tensor& delta,
-                                 const MeasureContext& context) {
+namespace {
+
+std::vector<Measurement> measure_part(const Problem& problem,
+                                      const at::Tensor& delta,
+                                      const MeasureContext& context) {
   const at::NoGradGuard no_grad;
   const Sae& sae = problem.defence->sae();
   const Sae::Features& features = problem.defence->features();
@@ -79,6 +84,26 @@ std::vector<Measurement> measure(const Problem& problem,
   return out;
 }
 
+}  // namespace
+
+std::vector<Measurement> measure(const Problem& problem,
+                                 const at::Tensor& delta,
+                                 const MeasureContext& context) {
+  const int64_t n = problem.size(), count = std::min(n, worker_count());
+  const auto longs = problem.budget.options().dtype(at::kLong);
+  std::vector<std::vector<Measurement>> parts(static_cast<size_t>(count));
+  run_parts(count, [&](int64_t i) {
+    const int64_t first = n * i / count, size = n * (i + 1) / count - first;
+    const bool is_shared = delta.size(0) == 1 && n > 1;
+    parts[static_cast<size_t>(i)] = measure_part(problem.select(at::arange(first, first + size, longs)),
+                                                 is_shared ? delta : delta.narrow(0, first, size),
+                                                 {context.h_base.narrow(0, first, size), context.encoder_basis});
+  });
+  std::vector<Measurement> all;
+  for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
 at::Tensor binding_features(const Problem& problem, const at::Tensor& delta, const at::Tensor& pre_std) {
   constexpr double kThreshold = 0.1;
   const at::NoGradGuard no_grad;
@@ -87,15 +112,20 @@ at::Tensor binding_features(const Problem& problem, const at::Tensor& delta, con
   return shift > kThreshold * pre_std.index_select(0, index);
 }
 
-at::Tensor recheck_scores(const Problem& problem, const at::Tensor& delta, const RecheckInput& input) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor placed = (delta * problem.perturbed.unsqueeze(-1)).expand_as(problem.segment.resid());
+namespace {
+
+// Prompts [first, first + n) of a recheck.
+struct RecheckPart {
+  int64_t first, n;
+};
+
+at::Tensor recheck_part(const Problem& problem, const at::Tensor& placed, const RecheckInput& input, RecheckPart part) {
   const auto add_delta = [&](const at::Tensor& value) {
     at::Tensor out = value.clone();
-    for (int64_t i = 0; i < out.size(0); ++i) {
-      const int64_t first = input.first_position[static_cast<size_t>(i)];
-      const int64_t rows = std::min(placed.size(1), out.size(1) - first);
-      out[i].narrow(0, first, rows).add_(placed[i].narrow(0, 0, rows));
+    for (int64_t i = 0; i < part.n; ++i) {
+      const int64_t position = input.first_position[static_cast<size_t>(part.first + i)];
+      const int64_t rows = std::min(placed.size(1), out.size(1) - position);
+      out[i].narrow(0, position, rows).add_(placed[part.first + i].narrow(0, 0, rows));
     }
     return out;
   };
@@ -104,13 +134,28 @@ at::Tensor recheck_scores(const Problem& problem, const at::Tensor& delta, const
     if (problem.threat == ThreatModel::kBeforeClamp) return problem.defence->apply(add_delta(value), rows);
     return add_delta(problem.defence->apply(value, rows));
   };
-  const at::Tensor resid = input.model->run(input.tokens, {.hooks = hooks}).resid;
-  const at::Tensor last = at::tensor(input.tokens.lengths, at::kLong).view({-1, 1, 1}).to(resid.device()) - 1;
+  const auto begin = input.tokens.lengths.begin() + part.first;
+  const TokenBatch tokens{input.tokens.ids.narrow(0, part.first, part.n), {begin, begin + part.n}};
+  const at::Tensor resid = input.model->run(tokens, {.hooks = hooks}).resid;
+  const at::Tensor last = at::tensor(tokens.lengths, at::kLong).view({-1, 1, 1}).to(resid.device()) - 1;
   const at::Tensor answer = resid.gather(1, last.expand({-1, 1, resid.size(2)})).squeeze(1);
-  const at::Tensor logits = input.model->logits(answer);
-  return (logits.gather(1, problem.contests.target.unsqueeze(1)) -
-          logits.gather(1, problem.contests.rival.unsqueeze(1)))
-      .squeeze(1);
+  const at::Tensor pair = at::stack({problem.contests.target, problem.contests.rival}, 1).narrow(0, part.first, part.n);
+  const at::Tensor logits = input.model->logits(answer).gather(1, pair);
+  return logits.select(1, 0) - logits.select(1, 1);
+}
+
+}  // namespace
+
+at::Tensor recheck_scores(const Problem& problem, const at::Tensor& delta, const RecheckInput& input) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor placed = (delta * problem.perturbed.unsqueeze(-1)).expand_as(problem.segment.resid());
+  const int64_t n = input.tokens.size(), count = std::min(n, worker_count());
+  std::vector<at::Tensor> scores(static_cast<size_t>(count));
+  run_parts(count, [&](int64_t i) {
+    const int64_t first = n * i / count, end = n * (i + 1) / count;
+    scores[static_cast<size_t>(i)] = recheck_part(problem, placed, input, {first, end - first});
+  });
+  return at::cat(scores);
 }
 
 }  // namespace rebound

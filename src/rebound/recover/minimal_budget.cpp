@@ -2,53 +2,126 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "rebound/base/error.h"
+#include "rebound/recover/slope.h"
 
 namespace rebound {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -1); }
+
+std::vector<double> read_column(const at::Tensor& tensor) {
+  const at::Tensor values = tensor.to(at::kDouble).contiguous();
+  return {values.data_ptr<double>(), values.data_ptr<double>() + values.numel()};
+}
+
+// Smallest winning norm that successive linearisation meets under the budget.
+std::vector<double> linear_budgets(const Problem& given, const Constraint& constraint, int64_t steps) {
+  constexpr double kOvershoot = 2e-3;  // of the gap: aim past the goal, not at it
+  const at::NoGradGuard no_grad;
+  Problem problem = given;
+  problem.objective = Objective::kLogitDiff;
+  const ParallelSlope slope(problem, constraint, {});
+  const int64_t n = problem.size(), rows = problem.perturbed.size(1), d = problem.model->d_model();
+  at::Tensor delta = at::zeros({n, rows, d}, problem.segment.resid().options());
+  at::Tensor best = at::full({n}, kInfinity, problem.budget.options()), aim;
+  for (int64_t step = 0; step <= steps; ++step) {
+    const Slope now = slope.at(delta);
+    if (!aim.defined()) aim = problem.contests.goal + kOvershoot * (problem.contests.goal - now.score).abs() + 1e-6;
+    best = at::where(now.score > problem.contests.goal, at::minimum(best, norms_of(delta)), best);
+    const at::Tensor uphill =
+        constraint.project(constraint.filter_gradient(-now.gradient) * problem.perturbed.unsqueeze(-1));
+    const at::Tensor gain = aim - now.score + (uphill * delta).sum({1, 2});
+    const at::Tensor scale = gain / uphill.square().sum({1, 2}).clamp_min(1e-30);
+    delta = capped(at::nan_to_num(uphill * scale.view({-1, 1, 1})), problem.budget);
+  }
+  return read_column(best);
+}
+
+class Bisection {
+ public:
+  Bisection(const Problem& problem, const Constraint& constraint, const MinimalBudgetOptions& options)
+      : problem_(problem), constraint_(constraint), options_(options),
+        high_(static_cast<size_t>(problem.size()), kInfinity), low_(high_.size(), 0) {
+    problem_.budget = at::full_like(problem.budget, options.cap);
+  }
+
+  std::vector<double> run() {
+    if (constraint_.rung().penalty_weight == 0) {
+      high_ = linear_budgets(problem_, constraint_, options_.linear_steps);
+    }
+    attack(examples([&](size_t i) { return std::isinf(high_[i]); }), [&](size_t) { return options_.cap; });
+    const double smallest = options_.cap * 1e-6;
+    for (size_t i = 0; i < high_.size(); ++i) low_[i] = high_[i] / 2;
+    for (int64_t round = 0; round < options_.rounds; ++round) {
+      attack(examples([&](size_t i) { return std::isfinite(high_[i]) && high_[i] > smallest; }),
+             [&](size_t i) { return std::sqrt(low_[i] * high_[i]); });
+      // `low` was a guess until an attack lost there.
+      for (size_t i = 0; i < high_.size(); ++i) low_[i] = std::min(low_[i], high_[i] / 1.1);
+    }
+    return high_;
+  }
+
+ private:
+  template <class Predicate>
+  std::vector<int64_t> examples(const Predicate& is_wanted) const {
+    std::vector<int64_t> out;
+    for (size_t i = 0; i < high_.size(); ++i) {
+      if (is_wanted(i)) out.push_back(static_cast<int64_t>(i));
+    }
+    return out;
+  }
+
+  template <class BudgetOf>
+  void attack(const std::vector<int64_t>& open, const BudgetOf& budget_of) {
+    if (open.empty()) return;
+    Problem part = problem_.select(at::tensor(open, at::kLong).to(problem_.budget.device()));
+    std::vector<float> budgets;
+    for (const int64_t i : open) budgets.push_back(static_cast<float>(budget_of(static_cast<size_t>(i))));
+    part.budget = at::tensor(budgets).to(problem_.budget.device());
+    // The first step of Adam has norm lr sqrt(entries) whatever the gradient.
+    const double entries = static_cast<double>(problem_.perturbed.size(1) * problem_.model->d_model());
+    const double middle = budgets[budgets.size() / 2];
+    const SolverOptions solver{.max_steps = options_.max_steps,
+                               .lr = std::min(options_.lr, 0.5 * middle / std::sqrt(entries)),
+                               .stop = StopRule::kAtGoal};
+    const Solution solution = solve(part, constraint_, solver);
+    for (size_t j = 0; j < open.size(); ++j) {
+      const size_t i = static_cast<size_t>(open[j]);
+      if (solution.is_won[j]) {
+        high_[i] = std::min(high_[i], solution.delta[static_cast<int64_t>(j)].norm().item<double>());
+      } else {
+        low_[i] = std::max(low_[i], static_cast<double>(budgets[j]));
+      }
+    }
+  }
+
+  Problem problem_;
+  const Constraint& constraint_;
+  const MinimalBudgetOptions& options_;
+  std::vector<double> high_, low_;
+};
+
+}  // namespace
 
 void MinimalBudgetOptions::validate() const {
   require<ConfigError>(cap > 0, "MinimalBudgetOptions.cap: got ", cap, ", expected > 0");
   require<ConfigError>(rounds >= 0, "MinimalBudgetOptions.rounds: got ", rounds, ", expected >= 0");
+  require<ConfigError>(linear_steps >= 0, "MinimalBudgetOptions.linear_steps: got ", linear_steps,
+                       ", expected >= 0");
 }
 
 std::vector<double> minimal_budgets(const Problem& problem,
                                     const Constraint& constraint,
                                     const MinimalBudgetOptions& options) {
   options.validate();
-  constexpr double kLowestShare = 1e-3;
-  const SolverOptions solver{.max_steps = options.max_steps, .lr = options.lr, .stop = StopRule::kAtGoal};
-  const size_t n = static_cast<size_t>(problem.size());
-  std::vector<double> low(n, options.cap * kLowestShare);
-  std::vector<double> high(n, std::numeric_limits<double>::infinity());
-  std::vector<int64_t> open(n);
-  for (size_t i = 0; i < n; ++i) open[i] = static_cast<int64_t>(i);
-  for (int64_t round = 0; round <= options.rounds && !open.empty(); ++round) {
-    Problem part = problem.select(at::tensor(open, at::kLong).to(problem.budget.device()));
-    std::vector<float> budgets;
-    for (const int64_t i : open) {
-      const size_t at = static_cast<size_t>(i);
-      budgets.push_back(static_cast<float>(round == 0 ? options.cap : std::sqrt(low[at] * high[at])));
-    }
-    part.budget = at::tensor(budgets).to(problem.budget.device());
-    const Solution solution = solve(part, constraint, solver);
-    std::vector<int64_t> next;
-    for (size_t j = 0; j < open.size(); ++j) {
-      const size_t i = static_cast<size_t>(open[j]);
-      if (solution.is_won[j]) {
-        // A win without a step (the defended run already wins) needs no budget.
-        high[i] = solution.delta[static_cast<int64_t>(j)].norm().item<double>();
-        if (high[i] > low[i]) next.push_back(open[j]);
-      } else if (round > 0) {
-        low[i] = budgets[j];
-        next.push_back(open[j]);
-      }
-    }
-    open = std::move(next);
-  }
-  return high;
+  return Bisection(problem, constraint, options).run();
 }
 
 }  // namespace rebound

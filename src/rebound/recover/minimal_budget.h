@@ -1,4 +1,13 @@
-// The smallest norm with which an attack wins, per example, by bisection.
+// The smallest norm with which an attack wins, per example.
+//
+// 1. Successive linearisation towards the goal with the least norm, from delta = 0:
+//      delta <- P g (goal - s + <P g, delta>) / |P g|^2,   s and g at the present delta
+//    exact for a linear score (method.md section 7: gap / |P w|), a few steps otherwise. Where the
+//    rung penalises, or no such delta wins under the cap, the solver's attack at the cap instead.
+// 2. Bisection of the norm on a logarithmic scale from half of that, with the solver's attack at
+//    each round: a win lowers `high` to the norm it took, a loss raises `low`.
+//
+// What is known is that the result wins: it is an upper bound on the true minimum.
 #pragma once
 
 #include <vector>
@@ -9,16 +18,15 @@ namespace rebound {
 
 struct MinimalBudgetOptions {
   // Changes results.
-  double cap = 20;         // beyond it a budget is censored
-  int64_t rounds = 8;      // of bisection, on a logarithmic scale
-  int64_t max_steps = 30;  // of the solver in each round
-  double lr = 0.1;
+  double cap = 20;          // beyond it a budget is censored
+  int64_t linear_steps = 8;
+  int64_t rounds = 2;       // of bisection
+  int64_t max_steps = 20;   // of the solver in each round
+  double lr = 0.1;          // at most; a step is kept below half the norm searched
   void validate() const;
 };
 
-// Each round solves at sqrt(low * high), stopping at the goal; a win lowers `high` to the norm it
-// took, a loss raises `low`. Starts from the cap and cap / 1000. Infinity where the cap loses.
-// What the bisection knows is that `high` wins: results are upper bounds on the true minimum.
+// [batch]; infinity where nothing under the cap won.
 std::vector<double> minimal_budgets(const Problem& problem,
                                     const Constraint& constraint,
                                     const MinimalBudgetOptions& options);

@@ -101,8 +101,9 @@ PathAttribution attribute_path(const Problem& problem, const at::Tensor& delta, 
 
   const Sae& sae = problem.defence->sae();
   at::Tensor weight = split.dz.abs().mean(at::IntArrayRef{0, 1}) * sae.weights().W_dec.norm(2, 1);
-  weight.index_fill_(0, at::tensor(problem.defence->features(), at::kLong).to(weight.device()), 0);
-  const int64_t k = std::min(options.top_k, weight.numel());
+  weight.index_fill_(0, at::tensor(problem.defence->features(), at::kLong).to(weight.device()), -1);
+  const int64_t n_clamped = static_cast<int64_t>(problem.defence->features().size());
+  const int64_t k = std::min(options.top_k, weight.numel() - n_clamped);
   const at::Tensor top = std::get<1>(weight.topk(k));
   out.top_features = {top.data_ptr<int64_t>(), top.data_ptr<int64_t>() + k};
   const at::Tensor top_part =

@@ -19,7 +19,7 @@
 namespace rebound {
 
 enum class Part { kClamped, kOther, kResidual };
-constexpr std::array kParts = {Part::kClamped, Part::kOther, Part::kResidual};
+inline constexpr std::array kParts = {Part::kClamped, Part::kOther, Part::kResidual};
 std::string to_string(Part part);
 
 struct PartFigures {

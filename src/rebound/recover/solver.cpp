@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "rebound/base/error.h"
-#include "rebound/base/parallel.h"
+#include "rebound/recover/slope.h"
 
 namespace rebound {
 namespace {
@@ -15,9 +16,9 @@ namespace {
 struct Adam {
   at::Tensor m, v;
 
-  at::Tensor direction(const at::Tensor& gradient, int64_t step, const SolverOptions& options) {
+  at::Tensor direction(const at::Tensor& gradient, const at::Tensor& square, int64_t step, const SolverOptions& options) {
     m = options.beta1 * m + (1 - options.beta1) * gradient;
-    v = options.beta2 * v + (1 - options.beta2) * gradient.square();
+    v = options.beta2 * v + (1 - options.beta2) * square;
     const double t = static_cast<double>(step);
     const at::Tensor m_hat = m / (1 - std::pow(options.beta1, t));
     const at::Tensor v_hat = v / (1 - std::pow(options.beta2, t));
@@ -51,12 +52,9 @@ class Run {
   }
 
  private:
-  struct Slope {
-    at::Tensor score, gradient, shift;
-  };
-
   void advance(int64_t step) {
-    const Slope now = slope();
+    if (!slope_) slope_.emplace(problem_, constraint_, SlopeOptions{options_.is_shared, options_.keep_trace});
+    const Slope now = slope_->at(delta_);
     const at::NoGradGuard no_grad;
     const at::Tensor before = delta_;
     update(now.gradient, step);
@@ -64,57 +62,20 @@ class Run {
     retire(step, now.score, before);
   }
 
-  // Score, gradient of the loss and, where wanted, drift at the present delta; examples are shared
-  // out among the threads.
-  Slope slope() {
-    if (parts_.empty()) cut_parts();
-    std::vector<Slope> slopes(parts_.size());
-    run_parts(static_cast<int64_t>(parts_.size()), [&](int64_t i) {
-      const size_t at = static_cast<size_t>(i);
-      slopes[at] = slope_of(parts_[at], delta_part(at));
-    });
-    std::vector<at::Tensor> scores, gradients, shifts;
-    for (const Slope& part : slopes) {
-      scores.push_back(part.score);
-      gradients.push_back(part.gradient);
-      if (part.shift.defined()) shifts.push_back(part.shift);
-    }
-    return {at::cat(scores), options_.is_shared ? at::stack(gradients).sum(0) : at::cat(gradients),
-            shifts.empty() ? at::Tensor() : at::cat(shifts)};
-  }
-
-  Slope slope_of(const Problem& part, const at::Tensor& start) const {
-    const at::Tensor delta = start.detach().requires_grad_(true);
-    const at::Tensor value = part.perturbed_value(delta);
-    const Problem::Evaluation now = part.evaluate(value, delta);
-    at::Tensor loss = now.loss, shift;
-    const bool is_penalised = constraint_.rung().penalty_weight > 0;
-    if (is_penalised || options_.keep_trace) shift = part.pre_shift(value);
-    if (is_penalised) loss = loss + constraint_.penalty(shift);
-    const at::Tensor gradient = torch::autograd::grad({loss.sum()}, {delta})[0];
-    return {now.score.detach(), gradient, shift.defined() ? shift.detach() : shift};
-  }
-
-  // Even slices of the batch, one for each thread, none below kSmallestPart examples.
-  void cut_parts() {
-    const int64_t n = alive_.numel();
-    const int64_t count = std::clamp<int64_t>(n / kSmallestPart, 1, worker_count());
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t first = n * i / count, end = n * (i + 1) / count;
-      slices_.push_back({first, end - first});
-      parts_.push_back(count == 1 ? problem_ : problem_.select(at::arange(first, end, alive_.options())));
-    }
-  }
-
-  at::Tensor delta_part(size_t i) const {
-    return options_.is_shared ? delta_ : delta_.narrow(0, slices_[i].first, slices_[i].second);
-  }
-
   void update(const at::Tensor& gradient, int64_t step) {
-    const at::Tensor filtered = constraint_.filter_gradient(gradient);
-    delta_ = delta_ - options_.lr * adam_.direction(filtered, step + 1, options_);
+    const at::Tensor filtered = constraint_.project(constraint_.filter_gradient(gradient));
+    delta_ = delta_ - options_.lr * adam_.direction(filtered, square_of(filtered), step + 1, options_);
     if (!options_.is_shared) delta_ = delta_ * problem_.perturbed.unsqueeze(-1);
     delta_ = capped(constraint_.project(delta_), options_.is_shared ? problem_.budget.narrow(0, 0, 1) : problem_.budget);
+  }
+
+  // What the second moment averages: see solver.h.
+  at::Tensor square_of(const at::Tensor& gradient) const {
+    const at::Tensor square = gradient.square();
+    if (!constraint_.projects()) return square;
+    const at::Tensor sum = square.sum({1, 2}, /*keepdim=*/true);
+    if (options_.is_shared) return sum / square.size(2);
+    return sum / (problem_.perturbed.sum(1).clamp_min(1) * square.size(2)).view({-1, 1, 1});
   }
 
   // Examples that are done leave with the delta that their score belongs to.
@@ -163,8 +124,7 @@ class Run {
     alive_ = alive_.index_select(0, index);
     if (alive_.numel() == 0) return;
     problem_ = problem_.select(index);
-    parts_.clear();
-    slices_.clear();
+    slope_.reset();
     if (options_.is_shared) return;
     for (at::Tensor* tensor : {&delta_, &adam_.m, &adam_.v}) *tensor = tensor->index_select(0, index);
   }
@@ -178,10 +138,8 @@ class Run {
     }
   }
 
-  static constexpr int64_t kSmallestPart = 4;
   Problem problem_;
-  std::vector<Problem> parts_;                        // of problem_, one for each thread
-  std::vector<std::pair<int64_t, int64_t>> slices_;  // first example and count of each part
+  std::optional<ParallelSlope> slope_;  // of problem_
   const Constraint& constraint_;
   const SolverOptions& options_;
   at::Tensor delta_, alive_;

@@ -1,8 +1,12 @@
 // Adam on a perturbation, with the constraint applied every step:
 //
-//   m, v   Adam moments of the (filtered) gradient of loss + penalty
+//   m, v   Adam moments of the gradient of loss + penalty, filtered and projected by the rung
 //   delta <- P_C(delta - lr * m_hat / (sqrt(v_hat) + eps))
 //   delta <- delta * min(1, budget / (|delta|_F + 1e-8))
+//
+// v is of each coordinate in rungs that do not project delta (the released algorithm), and one for
+// an example, the mean of g^2 over its perturbed entries, in rungs that do: along a constant
+// gradient w the former walks to P sign(w), about 80 % of the best score B |P w|, the latter to P w.
 //
 // Score and drift of step i are those before update i, the norm the one after it (as in the
 // released algorithm, method.md section 9). Examples are independent: a batch gives what singles

@@ -19,7 +19,8 @@ const std::map<std::string, std::string> kQuestions = {
     {"projected_undo", "Does the constraint forbid simply undoing the clamp? No optimiser."},
     {"unclamped", "Is delta just a generic booster? The same delta on the undefended run."},
     {"random_features", "Does the choice of features matter? Others of equal firing rate."},
-    {"inject", "Can this budget write anything at all? The same search towards other targets."}};
+    {"inject", "Can this budget write anything at all? The same search towards other targets."},
+    {"power", "Would a route have been found? Flips not recovered, with a leak planted for the check."}};
 
 std::vector<Column> row_columns(Detail detail) {
   std::vector<Column> columns = {{"row"},

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
+#include "rebound/base/parallel.h"
 #include "rebound/base/progress.h"
 #include "rebound/sae/harvest.h"
 #include "rebound/sae/sae_lens_format.h"
@@ -26,6 +28,7 @@ Hooks hooks_for(const Site& site, const Replacement& replacement) {
 
 // Sum over all next-token predictions of the batch, in nats.
 double cross_entropy_sum(const Transformer& model, const TokenBatch& batch, const Hooks& hooks) {
+  const at::NoGradGuard no_grad;
   const at::Tensor resid = model.run(batch, {.hooks = hooks}).resid;
   double sum = 0;
   for (int64_t i = 0; i < batch.size(); ++i) {
@@ -87,7 +90,12 @@ SaeEvaluation evaluate_sae(const Sae& sae,
       {&out.ce_mean, [&](const at::Tensor& x) { return mean.expand_as(x); }}};
   each_batch("cross-entropy", [&](const TokenBatch& batch) {
     for (const auto& [sum, replacement] : runs) {
-      *sum += cross_entropy_sum(model, batch, hooks_for(site, replacement));
+      const Hooks hooks = hooks_for(site, replacement);
+      std::vector<double> sums(static_cast<size_t>(batch.size()));
+      run_parts(batch.size(), [&](int64_t i) {
+        sums[static_cast<size_t>(i)] = cross_entropy_sum(model, batch.slice(i, i + 1), hooks);
+      });
+      *sum += std::accumulate(sums.begin(), sums.end(), 0.0);
     }
   });
   const auto predictions = static_cast<double>(contexts.size(0) * (contexts.size(1) - 1));

@@ -2,11 +2,27 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/shape.h"
 #include "rebound/sae/sinks.h"
 
 namespace rebound {
+namespace {
+
+at::Tensor resid_at(const Transformer& model, const Site& site, const TokenBatch& batch) {
+  const at::NoGradGuard no_grad;
+  RunOptions options;
+  options.stop_before_layer = site.kind == SiteKind::kResidPre ? site.layer : site.layer + 1;
+  if (site.kind == SiteKind::kResidMid) options.hooks.capture = {site};
+  const RunOutput run = model.run(batch, options);
+  return site.kind == SiteKind::kResidMid ? run.activations.at(site) : run.resid;
+}
+
+}  // namespace
 
 at::Tensor SiteActivations::counted() const {
   return resid.reshape({-1, resid.size(-1)}).index({is_counted.reshape({-1})});
@@ -25,13 +41,15 @@ SiteActivations activations_at(const Transformer& model,
                        to_string(site),
                        ", expected a residual site of layers 0..",
                        model.n_layers() - 1);
-  RunOptions options;
-  options.stop_before_layer = site.kind == SiteKind::kResidPre ? site.layer : site.layer + 1;
-  if (site.kind == SiteKind::kResidMid) options.hooks.capture = {site};
-  const RunOutput run = model.run(batch, options);
+  const int64_t n = batch.size(), parts = std::min(n, worker_count());
+  std::vector<at::Tensor> resid(static_cast<size_t>(parts));
+  run_parts(parts, [&](int64_t i) {
+    resid[static_cast<size_t>(i)] =
+        resid_at(model, site, batch.slice(n * i / parts, n * (i + 1) / parts));
+  });
   const Rows rows = batch.rows();
   SiteActivations out;
-  out.resid = site.kind == SiteKind::kResidMid ? run.activations.at(site) : run.resid;
+  out.resid = at::cat(resid);
   out.is_real = rows.is_real;
   out.is_counted = counted_tokens(out.resid, rows);
   return out;

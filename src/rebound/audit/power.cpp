@@ -1,0 +1,71 @@
+#include "rebound/audit/power.h"
+
+#include <torch/torch.h>
+
+#include <map>
+
+#include "rebound/base/rng.h"
+
+namespace rebound {
+namespace {
+
+// Places in the batch of the flips that the headline row did not recover.
+std::vector<int64_t> unrecovered(const RowSpec& headline, const BatchContext& context, const Store& store) {
+  std::map<int64_t, bool> is_recovered;
+  for (const StoredResult& result : store.results(headline.name())) is_recovered[result.prompt] = result.recovered;
+  std::vector<int64_t> left;
+  for (int64_t i = 0; i < context.size(); ++i) {
+    const auto found = is_recovered.find(context.flips[static_cast<size_t>(i)].index);
+    if (found != is_recovered.end() && !found->second) left.push_back(i);
+  }
+  return left;
+}
+
+FinishedBatch run_power(const RowSpec& headline, const BatchContext& context, const RowEnvironment& environment) {
+  const std::vector<int64_t> left = unrecovered(headline, context, environment.store);
+  if (left.empty()) return {};
+  const Constraint constraint(rung_of(headline.constraint), *context.subject->sae, context.defence->features());
+  Problem problem = context
+                        .problem(context.recovery_contests(Objective::kLogitDiff), headline.threat_model,
+                                 Objective::kLogitDiff, headline.budget)
+                        .select(at::tensor(left, at::kLong));
+  Rng rng({environment.spec.seed, 0x706f776572});
+  const int64_t d = problem.model->d_model();
+  const at::Tensor noise = constraint.project(at::tensor(rng.normals(d)).view({1, 1, d})).view({d});
+  problem.leak_direction = noise / noise.norm();
+  std::vector<float> gains;
+  for (const int64_t i : left) {
+    const double gap = -context.flips[static_cast<size_t>(i)].defended_score;
+    gains.push_back(static_cast<float>(gap / (headline.budget / 2)));
+  }
+  problem.leak_gain = at::tensor(gains);
+  const Solution solution = solve(problem, constraint, {.max_steps = headline.steps, .lr = headline.lr,
+                                                        .stop = headline.stop});
+  FinishedBatch finished;
+  for (size_t j = 0; j < left.size(); ++j) {
+    StoredResult result;
+    result.prompt = context.flips[static_cast<size_t>(left[j])].index;
+    result.recovered = solution.is_won[j];
+    result.score = solution.score[static_cast<int64_t>(j)].item<double>();
+    result.recheck_score = kNotMeasured;
+    result.steps = solution.steps[j];
+    result.termination = to_string(solution.termination[j]);
+    result.figures["norm"] = solution.delta[static_cast<int64_t>(j)].norm().item<double>();
+    finished.results.push_back(std::move(result));
+  }
+  return finished;
+}
+
+}  // namespace
+
+Row power_row(const AuditSpec& spec) {
+  const RowSpec headline = spec.headline();
+  RowSummary head = head_of(headline);
+  head.name = "power/" + head.name;
+  head.control = "power";
+  return {head, [headline](const BatchContext& context, const RowEnvironment& environment) {
+            return run_power(headline, context, environment);
+          }};
+}
+
+}  // namespace rebound
