@@ -9,7 +9,7 @@
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-5 SAE=""
+REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE=""
 usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
 [[ "${1:-}" == ioi ]] || usage
 shift

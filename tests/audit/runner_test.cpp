@@ -55,12 +55,18 @@ TEST_F(RunnerTest, EveryFlipOfTheRoutedModelComesBackAndTheFeatureIsNamed) {
 }
 
 TEST_F(RunnerTest, NoFlipOfTheSealedModelComesBackAndTheVerdictIsABottleneck) {
-  const AuditSummary summary = run_audit(toy_spec("toy-sealed"), folder());
+  AuditSpec spec = toy_spec("toy-sealed");
+  spec.controls = {.is_on = true, .random_draws = 2, .inject_targets = 1, .shared_budgets = {}};
+  const AuditSummary summary = run_audit(spec, folder());
   const RowSummary& sealed = row_named(summary, kHeadline);
   EXPECT_EQ(sealed.n_valid, 48);
   EXPECT_EQ(sealed.recovered, 0);
   EXPECT_EQ(row_named(summary, "none/logit_diff/per_prompt@8").recovered, 48);
   EXPECT_EQ(summary.verdict, "bottleneck at budget 8");
+  // A zero counts only because the same attack finds a leak planted for the check.
+  const RowSummary& power = row_named(summary, std::string("power/") + kHeadline);
+  EXPECT_EQ(power.n_valid, 48);
+  EXPECT_GE(power.recovered, 44);
 }
 
 TEST_F(RunnerTest, TheFolderHoldsTheEffectiveSpecTheStoreAndTheReturnedSummary) {

@@ -96,6 +96,23 @@ INSTANTIATE_TEST_SUITE_P(
     EveryRungTest,
     ::testing::Values("none", "penalty", "encoder_published", "encoder", "encoder_decoder"));
 
+TEST(SolverTest, UnderEachConstraintAtOnceIsUnderEachByItself) {
+  const Setting s = tiny_setting();
+  const std::vector<Constraint> constraints = {s.constraint("penalty"), s.constraint("encoder"),
+                                               s.constraint("encoder_published")};
+  // Stopping at the goal makes examples leave at different steps.
+  for (const StopRule stop : {StopRule::kNever, StopRule::kAtGoal}) {
+    const SolverOptions options{.max_steps = 6, .stop = stop, .keep_trace = true};
+    const auto together = solve_under_each(s.problem, {&constraints[0], &constraints[1], &constraints[2]}, options);
+    for (size_t c = 0; c < constraints.size(); ++c) {
+      const Solution alone = solve(s.problem, constraints[c], options);
+      EXPECT_LT(relative_gap(alone.delta, together[c].delta), 2e-4) << c;
+      EXPECT_EQ(alone.steps, together[c].steps);
+      EXPECT_EQ(alone.trace.size(), together[c].trace.size());
+    }
+  }
+}
+
 TEST(SolverTest, TheNumberOfThreadsChangesNothing) {
   const Setting s = tiny_setting();
   const int before = at::get_num_threads();

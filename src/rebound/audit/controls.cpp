@@ -245,7 +245,7 @@ std::vector<Row> control_rows(const AuditSpec& spec) {
   if (spec.perturb.kind != PositionSet::Kind::kAnswer) return rows;
   for (const double budget : spec.controls.shared_budgets) {
     const RowSpec shared = shared_spec(headline, budget);
-    rows.push_back(attack_row(shared));
+    rows.push_back(shared_row(shared));
     add_wrong_rule_and_random(shared);
   }
   return rows;

@@ -2,9 +2,11 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "rebound/base/error.h"
 #include "rebound/recover/minimal_budget.h"
@@ -45,32 +47,74 @@ SolverOptions solver_options(const RowSpec& spec, bool keep_trace) {
           .keep_trace = keep_trace};
 }
 
-FinishedBatch run_attack(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
-  const auto started = Clock::now();
-  const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
-  const Problem problem =
-      context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
-  const Solution solution = solve(problem, constraint, solver_options(spec, environment.spec.trace));
-  const double seconds = seconds_since(started);
-  FinishedBatch finished;
-  finished.results = results_of(context, problem, solution.delta, /*is_rechecked=*/true);
-  const at::Tensor binding = binding_features(problem, solution.delta, context.subject->statistics.pre_std);
-  for (size_t i = 0; i < finished.results.size(); ++i) {
-    StoredResult& result = finished.results[i];
-    add_run_figures(result, solution.steps[i], seconds / static_cast<double>(context.size()),
-                    to_string(solution.termination[i]));
-    const at::Tensor mine = binding[static_cast<int64_t>(i)];
-    result.figures["binding_features"] = mine.sum().item<int64_t>();
-    result.figures["constraint_violation"] = number(constraint.violation(
-        solution.delta[static_cast<int64_t>(i)]));
+// Attack rows that differ in their constraint alone; one batch of examples for all of them. Every row
+// runs whichever of them is asked for first, so that a resumed run computes what an uninterrupted one
+// does.
+class Ladder {
+ public:
+  explicit Ladder(std::vector<RowSpec> rows) : rows_(std::move(rows)) {}
+
+  bool has_place_for(const RowSpec& spec) const {
+    RowSpec other = rows_.front();
+    other.constraint = spec.constraint;
+    return other == spec;
   }
-  for (const TraceEntry& entry : solution.trace) {
-    finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index, {}, entry.step, entry.score,
-                               entry.drift_pre, entry.norm});
+  void add(const RowSpec& spec) { rows_.push_back(spec); }
+
+  FinishedBatch run(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
+    const Problem problem =
+        context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+    if (batch_ != environment.batch_index) solve_all(problem, context, environment);
+    const size_t place = static_cast<size_t>(
+        std::find_if(rows_.begin(), rows_.end(), [&](const RowSpec& row) { return row.constraint == spec.constraint; }) -
+        rows_.begin());
+    FinishedBatch finished = finish(problem, context, place);
+    for (StoredResult& result : finished.results) {
+      result.seconds = seconds_ / static_cast<double>(rows_.size() * finished.results.size());
+    }
+    store_delta(environment.store, spec.name(), environment.batch_index, solutions_[place].delta);
+    return finished;
   }
-  store_delta(environment.store, spec.name(), environment.batch_index, solution.delta);
-  return finished;
-}
+
+ private:
+  void solve_all(const Problem& problem, const BatchContext& context, const RowEnvironment& environment) {
+    const auto started = Clock::now();
+    constraints_.clear();
+    for (const RowSpec& row : rows_) {
+      constraints_.emplace_back(rung_of(row.constraint), *context.subject->sae, context.defence->features());
+    }
+    std::vector<const Constraint*> pointers;
+    for (const Constraint& constraint : constraints_) pointers.push_back(&constraint);
+    solutions_ = solve_under_each(problem, pointers, solver_options(rows_.front(), environment.spec.trace));
+    seconds_ = seconds_since(started);
+    batch_ = environment.batch_index;
+  }
+
+  FinishedBatch finish(const Problem& problem, const BatchContext& context, size_t place) const {
+    const Solution& solution = solutions_[place];
+    FinishedBatch finished;
+    finished.results = results_of(context, problem, solution.delta, /*is_rechecked=*/true);
+    const at::Tensor binding = binding_features(problem, solution.delta, context.subject->statistics.pre_std);
+    for (size_t i = 0; i < finished.results.size(); ++i) {
+      const int64_t at = static_cast<int64_t>(i);
+      StoredResult& result = finished.results[i];
+      add_run_figures(result, solution.steps[i], 0, to_string(solution.termination[i]));
+      result.figures["binding_features"] = binding[at].sum().item<int64_t>();
+      result.figures["constraint_violation"] = number(constraints_[place].violation(solution.delta[at]));
+    }
+    for (const TraceEntry& entry : solution.trace) {
+      finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index, {}, entry.step,
+                                 entry.score, entry.drift_pre, entry.norm});
+    }
+    return finished;
+  }
+
+  std::vector<RowSpec> rows_;
+  std::vector<Constraint> constraints_;
+  std::vector<Solution> solutions_;  // of batch_
+  int64_t batch_ = -1;
+  double seconds_ = 0;
+};
 
 // Fitted on the flips of the training prompts once; every batch of test flips uses the same one.
 at::Tensor fitted_shared_delta(const RowSpec& spec, const RowEnvironment& environment) {
@@ -133,10 +177,43 @@ RowSummary head_of(const RowSpec& spec) {
   return head;
 }
 
-Row attack_row(const RowSpec& spec) {
+namespace {
+
+std::shared_ptr<Ladder> ladder_for(const RowSpec& spec, std::vector<std::shared_ptr<Ladder>>& ladders) {
+  for (const auto& ladder : ladders) {
+    if (!ladder->has_place_for(spec)) continue;
+    ladder->add(spec);
+    return ladder;
+  }
+  ladders.push_back(std::make_shared<Ladder>(std::vector<RowSpec>{spec}));
+  return ladders.back();
+}
+
+}  // namespace
+
+std::vector<Row> attack_rows(const std::vector<RowSpec>& specs) {
+  std::vector<std::shared_ptr<Ladder>> ladders;
+  std::vector<Row> rows;
+  for (const RowSpec& spec : specs) {
+    if (spec.kind == RowKind::kMinimalBudget) {
+      rows.push_back(minimal_budget_row(spec));
+      continue;
+    }
+    if (spec.scope == RowScope::kShared) {
+      rows.push_back(shared_row(spec));
+      continue;
+    }
+    const std::shared_ptr<Ladder> mine = ladder_for(spec, ladders);
+    rows.push_back({head_of(spec), [spec, mine](const BatchContext& context, const RowEnvironment& environment) {
+                      return mine->run(spec, context, environment);
+                    }});
+  }
+  return rows;
+}
+
+Row shared_row(const RowSpec& spec) {
   return {head_of(spec), [spec](const BatchContext& context, const RowEnvironment& environment) {
-            return spec.scope == RowScope::kShared ? run_shared(spec, context, environment)
-                                                   : run_attack(spec, context, environment);
+            return run_shared(spec, context, environment);
           }};
 }
 

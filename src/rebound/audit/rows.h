@@ -26,7 +26,9 @@ struct Row {
   std::function<FinishedBatch(const BatchContext&, const RowEnvironment&)> run;
 };
 
-Row attack_row(const RowSpec& spec);          // per prompt, or one shared delta
+// One row for each spec; attacks that differ in their constraint alone are searched in one batch.
+std::vector<Row> attack_rows(const std::vector<RowSpec>& specs);
+Row shared_row(const RowSpec& spec);
 Row minimal_budget_row(const RowSpec& spec);
 
 RowSummary head_of(const RowSpec& spec);

@@ -23,10 +23,7 @@ namespace fs = std::filesystem;
 constexpr int kInterrupted = 130;
 
 std::vector<Row> rows_of(const AuditSpec& spec) {
-  std::vector<Row> rows;
-  for (const RowSpec& row : spec.rows) {
-    rows.push_back(row.kind == RowKind::kMinimalBudget ? minimal_budget_row(row) : attack_row(row));
-  }
+  std::vector<Row> rows = attack_rows(spec.rows);
   for (Row& control : control_rows(spec)) rows.push_back(std::move(control));
   std::set<std::string> seen;
   std::erase_if(rows, [&](const Row& row) { return !seen.insert(row.head.name).second; });

@@ -52,6 +52,7 @@ struct RowSpec {
   double lr = 0.1;
   StopRule stop = StopRule::kNever;
 
+  bool operator==(const RowSpec&) const = default;
   // constraint/objective/scope@budget, with /before_clamp behind it for that threat model.
   std::string name() const;
 };

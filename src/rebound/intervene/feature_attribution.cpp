@@ -29,9 +29,13 @@ at::Tensor part_differences(const Transformer& model, const ScoredPrompts& promp
   return difference(model, model.run(prompts.tokens, {.hooks = hooks}).resid, prompts);
 }
 
+// A backward pass keeps about 1 MB a token of every prompt that is in work.
+constexpr int64_t kMostPrompts = 8;
+
 template <class Part>
 std::vector<at::Tensor> over_parts(const ScoredPrompts& prompts, const Part& part) {
-  const int64_t n = prompts.tokens.size(), count = std::min(n, worker_count());
+  const int64_t n = prompts.tokens.size();
+  const int64_t count = (n + kMostPrompts - 1) / kMostPrompts;  // whatever the number of threads
   std::vector<at::Tensor> results(static_cast<size_t>(count));
   run_parts(count, [&](int64_t i) {
     results[static_cast<size_t>(i)] = part(prompts.slice(n * i / count, n * (i + 1) / count));

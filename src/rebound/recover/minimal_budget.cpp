@@ -27,7 +27,7 @@ std::vector<double> linear_budgets(const Problem& given, const Constraint& const
   const at::NoGradGuard no_grad;
   Problem problem = given;
   problem.objective = Objective::kLogitDiff;
-  const ParallelSlope slope(problem, constraint, {});
+  const ParallelSlope slope(problem, {});
   const int64_t n = problem.size(), rows = problem.perturbed.size(1), d = problem.model->d_model();
   at::Tensor delta = at::zeros({n, rows, d}, problem.segment.resid().options());
   at::Tensor best = at::full({n}, kInfinity, problem.budget.options()), aim;

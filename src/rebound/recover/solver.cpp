@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "rebound/base/error.h"
@@ -31,13 +32,15 @@ at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -
 // The part of a batch that still runs.
 class Run {
  public:
-  Run(const Problem& problem, const Constraint& constraint, const SolverOptions& options)
-      : problem_(problem), constraint_(constraint), options_(options) {
+  Run(const Problem& problem, const std::vector<const Constraint*>& constraints, const SolverOptions& options)
+      : problem_(problem), constraints_(constraints), options_(options) {
     const int64_t n = problem.size(), rows = problem.perturbed.size(1), d = problem.model->d_model();
     const auto floats = problem.segment.resid().options();
     delta_ = options.is_shared ? at::zeros({1, 1, d}, floats) : at::zeros({n, rows, d}, floats);
     adam_ = {at::zeros_like(delta_), at::zeros_like(delta_)};
     alive_ = at::arange(n, floats.dtype(at::kLong));
+    n_each_ = n / static_cast<int64_t>(constraints.size());
+    cut_blocks();
     solution_.delta = delta_.clone();
     solution_.score = at::zeros({n}, floats);
     solution_.is_won.assign(static_cast<size_t>(n), false);
@@ -53,7 +56,7 @@ class Run {
 
  private:
   void advance(int64_t step) {
-    if (!slope_) slope_.emplace(problem_, constraint_, SlopeOptions{options_.is_shared, options_.keep_trace});
+    if (!slope_) slope_.emplace(problem_, SlopeOptions{options_.is_shared, options_.keep_trace, penalty_weight()});
     const Slope now = slope_->at(delta_);
     const at::NoGradGuard no_grad;
     const at::Tensor before = delta_;
@@ -62,20 +65,67 @@ class Run {
     retire(step, now.score, before);
   }
 
+  // The examples under one constraint: consecutive, since examples only ever leave.
+  struct Block {
+    const Constraint* constraint;
+    int64_t first, count;
+    at::Tensor of(const at::Tensor& x) const { return x.narrow(0, first, count); }
+  };
+
+  void cut_blocks() {
+    blocks_.clear();
+    if (options_.is_shared) {
+      blocks_.push_back({constraints_.front(), 0, 1});
+      return;
+    }
+    const at::Tensor group = alive_.div(n_each_, "floor");
+    int64_t first = 0;
+    for (size_t c = 0; c < constraints_.size(); ++c) {
+      const int64_t count = (group == static_cast<int64_t>(c)).sum().item<int64_t>();
+      if (count > 0) blocks_.push_back({constraints_[c], first, count});
+      first += count;
+    }
+  }
+
+  template <class Function>
+  at::Tensor by_block(const Function& function) const {
+    std::vector<at::Tensor> pieces;
+    for (const Block& block : blocks_) pieces.push_back(function(block));
+    return at::cat(pieces);
+  }
+
+  at::Tensor penalty_weight() const {
+    std::vector<at::Tensor> pieces;
+    double largest = 0;
+    for (const Block& block : blocks_) {
+      const double weight = block.constraint->rung().penalty_weight;
+      largest = std::max(largest, weight);
+      pieces.push_back(at::full({options_.is_shared ? problem_.size() : block.count}, weight, delta_.options()));
+    }
+    return largest > 0 ? at::cat(pieces) : at::Tensor();
+  }
+
   void update(const at::Tensor& gradient, int64_t step) {
-    const at::Tensor filtered = constraint_.project(constraint_.filter_gradient(gradient));
-    delta_ = delta_ - options_.lr * adam_.direction(filtered, square_of(filtered), step + 1, options_);
+    const at::Tensor filtered = by_block([&](const Block& block) {
+      return block.constraint->project(block.constraint->filter_gradient(block.of(gradient)));
+    });
+    const at::Tensor square = by_block([&](const Block& block) { return square_of(block, block.of(filtered)); });
+    delta_ = delta_ - options_.lr * adam_.direction(filtered, square, step + 1, options_);
     if (!options_.is_shared) delta_ = delta_ * problem_.perturbed.unsqueeze(-1);
-    delta_ = capped(constraint_.project(delta_), options_.is_shared ? problem_.budget.narrow(0, 0, 1) : problem_.budget);
+    const at::Tensor projected =
+        by_block([&](const Block& block) { return block.constraint->project(block.of(delta_)); });
+    delta_ = capped(projected, options_.is_shared ? problem_.budget.narrow(0, 0, 1) : problem_.budget);
   }
 
   // What the second moment averages: see solver.h.
-  at::Tensor square_of(const at::Tensor& gradient) const {
+  at::Tensor square_of(const Block& block, const at::Tensor& gradient) const {
     const at::Tensor square = gradient.square();
-    if (!constraint_.projects()) return square;
+    if (!block.constraint->projects()) return square;
     const at::Tensor sum = square.sum({1, 2}, /*keepdim=*/true);
-    if (options_.is_shared) return sum / square.size(2);
-    return sum / (problem_.perturbed.sum(1).clamp_min(1) * square.size(2)).view({-1, 1, 1});
+    const at::Tensor entries = options_.is_shared
+        ? at::ones({1}, sum.options())
+        : block.of(problem_.perturbed).sum(1).clamp_min(1).to(sum.scalar_type());
+    return (sum / (entries * square.size(2)).view({-1, 1, 1})).expand_as(square);
   }
 
   // Examples that are done leave with the delta that their score belongs to.
@@ -125,6 +175,7 @@ class Run {
     if (alive_.numel() == 0) return;
     problem_ = problem_.select(index);
     slope_.reset();
+    cut_blocks();
     if (options_.is_shared) return;
     for (at::Tensor* tensor : {&delta_, &adam_.m, &adam_.v}) *tensor = tensor->index_select(0, index);
   }
@@ -140,8 +191,10 @@ class Run {
 
   Problem problem_;
   std::optional<ParallelSlope> slope_;  // of problem_
-  const Constraint& constraint_;
+  const std::vector<const Constraint*>& constraints_;
   const SolverOptions& options_;
+  int64_t n_each_ = 0;  // examples under each constraint, at the start
+  std::vector<Block> blocks_;
   at::Tensor delta_, alive_;
   Adam adam_;
   Solution solution_;
@@ -167,9 +220,41 @@ at::Tensor capped(const at::Tensor& delta, const at::Tensor& budget) {
   return delta * scale.view({-1, 1, 1});
 }
 
+namespace {
+
+// Examples [first, first + count) of a solution.
+Solution part_of(const Solution& whole, int64_t first, int64_t count) {
+  const auto cut = [&](const auto& values) {
+    return std::decay_t<decltype(values)>(values.begin() + first, values.begin() + first + count);
+  };
+  Solution part{whole.delta.narrow(0, first, count), whole.score.narrow(0, first, count), cut(whole.is_won),
+                cut(whole.termination), cut(whole.steps), {}};
+  for (TraceEntry entry : whole.trace) {
+    entry.example -= first;
+    if (entry.example >= 0 && entry.example < count) part.trace.push_back(entry);
+  }
+  return part;
+}
+
+}  // namespace
+
 Solution solve(const Problem& problem, const Constraint& constraint, const SolverOptions& options) {
   options.validate();
-  return Run(problem, constraint, options).finish();
+  const std::vector<const Constraint*> constraints = {&constraint};
+  return Run(problem, constraints, options).finish();
+}
+
+std::vector<Solution> solve_under_each(const Problem& problem, const std::vector<const Constraint*>& constraints,
+                                       const SolverOptions& options) {
+  options.validate();
+  require<ConfigError>(!options.is_shared && !constraints.empty(),
+                       "solve_under_each: got a shared delta or no constraint, expected neither");
+  const int64_t n = problem.size(), count = static_cast<int64_t>(constraints.size());
+  const at::Tensor index = at::arange(n, problem.budget.options().dtype(at::kLong)).repeat({count});
+  const Solution whole = Run(problem.select(index), constraints, options).finish();
+  std::vector<Solution> solutions;
+  for (int64_t c = 0; c < count; ++c) solutions.push_back(part_of(whole, c * n, n));
+  return solutions;
 }
 
 }  // namespace rebound
