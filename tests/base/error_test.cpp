@@ -1,6 +1,6 @@
 #include "rebound/base/error.h"
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 
 namespace rebound {
 namespace {

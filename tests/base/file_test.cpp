@@ -5,7 +5,7 @@
 #include <csignal>
 #include <fstream>
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 #include "rebound/base/error.h"
 
 namespace rebound {

@@ -1,6 +1,6 @@
 #include "rebound/base/json.h"
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 #include "rebound/base/file.h"
 
 namespace rebound {

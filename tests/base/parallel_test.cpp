@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 
 namespace rebound {
 namespace {

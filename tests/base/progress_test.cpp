@@ -2,7 +2,7 @@
 
 #include <regex>
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 
 namespace rebound {
 namespace {

@@ -5,7 +5,7 @@
 #include <map>
 #include <numeric>
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 
 namespace rebound {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "base/base_fixture.h"
+#include "support/failures.h"
 #include "rebound/base/error.h"
 
 namespace rebound {

@@ -126,14 +126,14 @@ TEST(DequantizeTest, RowsOutsideTheTensorAreRefused) {
                                      {INT64_MAX, 1},
                                      {1, INT64_MAX}}) {
     const std::string message =
-        error_of<DataError>([&] { rows_to_float32(tensor, first, count, out.data()); });
+        message_of<DataError>([&] { rows_to_float32(tensor, first, count, out.data()); });
     expect_contains(message, "expected a range within 2");
   }
 }
 
 TEST(DequantizeTest, BytesThatDoNotFitTheShapeAreRefused) {
   const std::vector<float> values(5);
-  expect_contains(error_of<DataError>([&] {
+  expect_contains(message_of<DataError>([&] {
                     to_float32(view_of("w", {2, 3}, values));
                   }),
                   "tensor \"w\": got 20 bytes, expected 24 for F32 [2, 3]");

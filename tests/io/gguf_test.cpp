@@ -32,7 +32,7 @@ std::string padded(std::string bytes, size_t alignment = 32) {
 }
 
 std::string message_for(const std::string& file) {
-  return error_of<DataError>([&] { parse_gguf(as_span(file)); });
+  return message_of<DataError>([&] { parse_gguf(as_span(file)); });
 }
 
 TEST(GgufTest, ReadsTypedMetadataOfThePythonWriter) {
@@ -83,7 +83,7 @@ TEST(GgufTest, AMissingKeyIsNothingAndAnotherTypeAnError) {
   EXPECT_EQ(file.booleans("none"), std::nullopt);
   EXPECT_FALSE(file.has("none"));
   const auto message = [&](auto accessor, const char* key) {
-    return error_of<DataError>([&] { (file.*accessor)(key); });
+    return message_of<DataError>([&] { (file.*accessor)(key); });
   };
   using M = GgufMetadata;
   expect_contains(message(&M::integer, "t.string"), "t.string: got string, expected an integer");
@@ -132,9 +132,9 @@ TEST(GgufTest, EveryTruncationOfAFileWithAllTypesIsADataError) {
 TEST(GgufTest, ErrorsNameThePath) {
   const ScratchFolder folder;
   write_file_atomically(folder / "bad.gguf", "GGML");
-  expect_contains(error_of<DataError>([&] { GgufFile file(folder / "bad.gguf"); }),
+  expect_contains(message_of<DataError>([&] { GgufFile file(folder / "bad.gguf"); }),
                   "bad.gguf: not a GGUF file");
-  error_of<IoError>([&] { GgufFile file(folder / "missing.gguf"); });
+  message_of<IoError>([&] { GgufFile file(folder / "missing.gguf"); });
 }
 
 TEST(GgufTest, OtherVersionsAreRefused) {

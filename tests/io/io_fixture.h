@@ -1,11 +1,8 @@
 // Small files in memory and on disk for the tests of this folder.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +10,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/io/tensor_view.h"
+#include "support/failures.h"
 
 namespace rebound {
 
@@ -29,21 +27,6 @@ std::string raw(T value) {
 
 inline std::string golden_path(const std::string& name) {
   return REBOUND_SOURCE_DIR "/tests/io/golden/" + name;
-}
-
-// The message of the error of this kind that `body` throws; fails the test otherwise.
-template <class Kind>
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Kind& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    ADD_FAILURE() << "another kind of error: " << e.what();
-    return "";
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 inline void expect_contains(const std::string& text, const std::string& part) {

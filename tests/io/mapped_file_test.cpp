@@ -35,7 +35,7 @@ TEST(MappedFileTest, WhatIsNoFileIsAnIoErrorNamingThePath) {
   const ScratchFolder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   const auto message = [&](const std::string& name) {
-    return error_of<IoError>([&] { MappedFile file(folder / name); });
+    return message_of<IoError>([&] { MappedFile file(folder / name); });
   };
   expect_contains(message("missing"), "missing: cannot open: No such file or directory");
   expect_contains(message("."), "got a folder, expected a file");

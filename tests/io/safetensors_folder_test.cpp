@@ -21,7 +21,7 @@ void write_index(const ScratchFolder& folder, const std::string& weight_map) {
 }
 
 std::string message_for(const ScratchFolder& folder) {
-  return error_of<DataError>([&] { SafetensorsFolder model(folder.path()); });
+  return message_of<DataError>([&] { SafetensorsFolder model(folder.path()); });
 }
 
 TEST(SafetensorsFolderTest, OpensASingleFile) {
@@ -75,10 +75,10 @@ TEST(SafetensorsFolderTest, BrokenIndexesAreDataErrors) {
 
 TEST(SafetensorsFolderTest, MissingFilesAreIoErrors) {
   const ScratchFolder folder;
-  expect_contains(error_of<IoError>([&] { SafetensorsFolder model(folder.path()); }),
+  expect_contains(message_of<IoError>([&] { SafetensorsFolder model(folder.path()); }),
                   "got neither model.safetensors nor model.safetensors.index.json");
   write_index(folder, R"({"a":"gone.safetensors"})");
-  expect_contains(error_of<IoError>([&] { SafetensorsFolder model(folder.path()); }),
+  expect_contains(message_of<IoError>([&] { SafetensorsFolder model(folder.path()); }),
                   "gone.safetensors: cannot open");
 }
 

@@ -18,7 +18,7 @@ std::string tensor_json(const std::string& dtype,
 }
 
 std::string message_for(const std::string& file) {
-  return error_of<DataError>([&] { parse_safetensors(as_span(file)); });
+  return message_of<DataError>([&] { parse_safetensors(as_span(file)); });
 }
 
 std::vector<float> floats_of(const TensorTable& table, const std::string& name) {
@@ -45,9 +45,9 @@ TEST(SafetensorsTest, ReadsAFileOfTheReferenceWriter) {
 TEST(SafetensorsTest, ErrorsNameThePath) {
   const ScratchFolder folder;
   write_file_atomically(folder / "bad.safetensors", "short");
-  expect_contains(error_of<DataError>([&] { SafetensorsFile file(folder / "bad.safetensors"); }),
+  expect_contains(message_of<DataError>([&] { SafetensorsFile file(folder / "bad.safetensors"); }),
                   "bad.safetensors: not a safetensors file: got 5 bytes");
-  error_of<IoError>([&] { SafetensorsFile file(folder / "missing.safetensors"); });
+  message_of<IoError>([&] { SafetensorsFile file(folder / "missing.safetensors"); });
 }
 
 TEST(SafetensorsTest, EveryTruncationAndEveryExtraByteIsADataError) {

@@ -47,7 +47,7 @@ TEST(SafetensorsWriterTest, BadTensorsAreRefusedAndTheOldFileStays) {
   const std::vector<float> two(2);
   const TensorView fine = view_of("a", {2}, two);
   const auto message = [&](const std::vector<TensorView>& tensors, const TextMap& metadata = {}) {
-    return error_of<DataError>([&] { write_safetensors(path, tensors, metadata); });
+    return message_of<DataError>([&] { write_safetensors(path, tensors, metadata); });
   };
   expect_contains(message({fine, fine}), "a.safetensors: tensor \"a\" is there twice");
   expect_contains(message({view_of("a", {3}, two)}), "got 8 bytes, expected 12");
@@ -60,7 +60,7 @@ TEST(SafetensorsWriterTest, BadTensorsAreRefusedAndTheOldFileStays) {
 
 TEST(SafetensorsWriterTest, AFolderThatIsNotThereIsAnIoError) {
   const ScratchFolder folder;
-  expect_contains(error_of<IoError>([&] { write_safetensors(folder / "no" / "a", {}); }),
+  expect_contains(message_of<IoError>([&] { write_safetensors(folder / "no" / "a", {}); }),
                   "cannot write");
 }
 

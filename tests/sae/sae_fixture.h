@@ -7,6 +7,7 @@
 #include <string>
 
 #include "rebound/sae/sae.h"
+#include "support/failures.h"
 #include "support/tiny_model.h"
 
 namespace rebound {
@@ -31,14 +32,6 @@ inline Sae tiny_sae(SaeKind kind,
               .W_dec = random_tensor(rng, {d_sae, d_in}, 0.3),
               .b_dec = random_tensor(rng, {d_in}, 0.1),
               .threshold = random_tensor(rng, {d_sae}, 0.1).abs()});
-}
-
-// A new empty folder under the build folder.
-inline std::filesystem::path fresh_folder(const std::string& name) {
-  const auto path = std::filesystem::path(REBOUND_BINARY_DIR) / "test-output" / "sae" / name;
-  std::filesystem::remove_all(path);
-  std::filesystem::create_directories(path);
-  return path;
 }
 
 }  // namespace rebound

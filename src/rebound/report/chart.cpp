@@ -93,13 +93,13 @@ Json drift_chart(const AuditSummary& summary) {
                       {"sort", nullptr},
                       {"axis", {{"labels", false}, {"ticks", false}}}};
     panels.push_back(drift_panel(exact, row));
-    panels.back()["width"] = {{"step", 30}};
+    panels.back()["width"] = {{"step", 21}};
   }
   if (!others.empty()) {
     Json drift = axis("drift", "relative pre-activation drift of the defended features");
     drift["axis"] = {{"tickCount", 6}};
     panels.push_back(drift_panel(others, drift));
-    panels.back()["width"] = 480;
+    panels.back()["width"] = 380;
   }
   if (panels.empty()) return nullptr;
   return {{"hconcat", panels}};

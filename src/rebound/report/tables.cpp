@@ -51,8 +51,12 @@ std::string trimmed(const std::string& text) {
 
 std::string row_label(const RowSummary& row) {
   if (row.is_attack()) return row.name;
-  const std::string target = row.target ? concat(" → ", trimmed(*row.target)) : "";
-  return concat(words(*row.control), target, " · ", row.name);
+  const std::string target = row.target ? concat(" → ", words(trimmed(*row.target))) : "";
+  // A control's name holds the control and sometimes the target again.
+  std::string name = row.name;
+  if (name.starts_with(*row.control + "/")) name = name.substr(row.control->size() + 1);
+  if (row.target && name.ends_with("/" + *row.target)) name.resize(name.size() - row.target->size() - 1);
+  return concat(words(*row.control), target, " · ", name);
 }
 
 Cells row_cells(const RowSummary& row, size_t index, Detail detail) {

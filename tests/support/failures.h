@@ -1,4 +1,4 @@
-// What the tests of this folder share.
+// What tests of several layers share: the message of an expected error, and an empty folder.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,9 +24,11 @@ std::string message_of(const std::function<void()>& body) {
   return "";
 }
 
-// A new empty folder under the build folder.
+// A new empty folder under the build folder, its own for each test suite.
 inline std::filesystem::path fresh_folder(const std::string& name) {
-  const auto path = std::filesystem::path(REBOUND_BINARY_DIR) / "test-output" / "base" / name;
+  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
+  const std::filesystem::path path =
+      std::filesystem::path(REBOUND_BINARY_DIR) / "test-output" / test->test_suite_name() / name;
   std::filesystem::remove_all(path);
   std::filesystem::create_directories(path);
   return path;
