@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "rebound/base/file.h"
 #include "rebound/base/parallel.h"
@@ -46,7 +47,10 @@ void restart_with_better_settings(char** argv) {
   const CpuFacts cpu = parse_cpuinfo(read_text_file("/proc/cpuinfo"));
   if (const auto core = better_openblas_core(cpu, loaded_blas())) set_unless_chosen(kCoreVariable, *core);
   set_unless_chosen("OMP_WAIT_POLICY", "PASSIVE");
-  if (is_changed) execv("/proc/self/exe", argv);
+  std::error_code error;
+  // Its own path, not /proc/self/exe: that would be the program's name in ps and top.
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (is_changed && !error) execv(program.c_str(), argv);
 }
 
 void keep_freed_memory() {
