@@ -3,15 +3,17 @@
 # machine, run in turns so that a busy moment hits both:
 #
 #   bench/run_peer.sh ioi [--json] [--repeats N] [--sae DIR] [--value V] [--no-set]
+#   bench/run_peer.sh refusal [--json] [--dtype float32|bfloat16]
 #
 # --json prints the JSON alone; --no-set leaves out the recovered set of the peer (a few minutes).
 # PEER_PYTHON names a Python with torch, transformers >= 5, gguf and safetensors (default python3).
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE=""
-usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
-[[ "${1:-}" == ioi ]] || usage
+REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE="" DTYPE=float32
+usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
+WHAT="${1:-}"
+[[ "$WHAT" == ioi || "$WHAT" == refusal ]] || usage
 shift
 while (($#)); do
   case "$1" in
@@ -20,6 +22,7 @@ while (($#)); do
     --repeats) REPEATS="$2"; shift ;;
     --sae) SAE="$2"; shift ;;
     --value) VALUE="$2"; shift ;;
+    --dtype) DTYPE="$2"; shift ;;
     *) usage ;;
   esac
   shift
@@ -30,6 +33,24 @@ PROGRAM="$ROOT/build/release/rebound"
 [[ -x "$PROGRAM" ]] || PROGRAM="$ROOT/build/dev/rebound"
 [[ -x "$PROGRAM" ]] || { echo "run_peer: no build/release/rebound; run scripts/demo.sh" >&2; exit 2; }
 MODEL="$ROOT/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
+WORK="$(mktemp -d)"
+trap 'rm -rf "$WORK"' EXIT
+tell() { if ((!IS_JSON)); then cat; else cat >/dev/null; fi; }
+
+if [[ "$WHAT" == refusal ]]; then
+  cat > "$WORK/spec.json" <<SPEC
+{"behaviour": {"kind": "refusal-benign", "requests": ["harmless"], "n_test": 24},
+ "defence": {"strength": 0.25}, "controls": false, "dtype": "$DTYPE",
+ "rows": [{"constraint": "forward_projection", "steps": 40}, {"constraint": "jacobian_sampled", "steps": 10, "lr": 0.03}]}
+SPEC
+  reference() { "$PYTHON" "$ROOT/bench/peer/refusal_reference.py" "$@" --out "$WORK/peer.json"; }
+  reference time --model "$MODEL" 2>/dev/null | tell
+  "$PROGRAM" audit "$WORK/spec.json" --out "$WORK/run" --quiet >/dev/null
+  reference compare "$WORK/run"
+  exit
+fi
+
 if [[ -z "$SAE" ]]; then
   SAE="$(find "$ROOT/assets/sae" -name cfg.json | sort | head -1)"
   [[ -n "$SAE" ]] || { echo "run_peer: no SAE under assets/sae; give --sae" >&2; exit 2; }
@@ -38,12 +59,8 @@ fi
 HOOK="$("$PYTHON" -c 'import json, sys; c = json.load(open(sys.argv[1] + "/cfg.json"))
 print(c.get("metadata", c)["hook_name"])' "$SAE")"
 
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
-WORK="$(mktemp -d)"
-trap 'rm -rf "$WORK"' EXIT
 peer() { "$PYTHON" "$ROOT/bench/peer/ioi_reference.py" "$@" --work "$WORK" 2>"$WORK/peer.log" ||
   { tail -5 "$WORK/peer.log" >&2; return 1; }; }
-tell() { if ((!IS_JSON)); then cat; else cat >/dev/null; fi; }
 
 peer prepare --model "$MODEL" --sae "$SAE" --hook "$HOOK" --value "$VALUE" | tell
 RUNS=()

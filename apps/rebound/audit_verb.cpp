@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "rebound/audit/answer_runner.h"
 #include "rebound/audit/runner.h"
 #include "rebound/audit/store.h"
 #include "rebound/base/error.h"
@@ -25,13 +26,15 @@ struct Flags {
   std::string out;
   std::string resume;
   std::string model, sae;
+  std::string preset;
   int64_t seed = -1;
   bool trace = false;
   bool show_text = false;
 };
 
 const std::vector<std::string>& presets() {
-  static const std::vector<std::string> names = {"ioi", "toy-leaky", "toy-feature-routed", "toy-sealed"};
+  static const std::vector<std::string> names = {"ioi", "refusal", "refusal-benign", "toy-leaky", "toy-feature-routed",
+                                                 "toy-sealed"};
   return names;
 }
 
@@ -51,20 +54,53 @@ Json read_spec_file(const fs::path& path) {
   }
 }
 
-AuditSpec spec_of(const Flags& flags, const CommonFlags& common) {
-  const bool is_preset = std::find(presets().begin(), presets().end(), flags.target) != presets().end();
-  AuditSpec spec;
-  if (is_preset) {
-    spec = default_spec(flags.target);
-  } else {
-    require<ConfigError>(fs::exists(flags.target), "audit: got \"", flags.target,
-                         "\", expected a spec file or one of: ioi, toy-leaky, toy-feature-routed, toy-sealed");
-    spec = read_spec(read_spec_file(flags.target), flags.target);
-  }
+bool is_preset(const std::string& target) {
+  return std::find(presets().begin(), presets().end(), target) != presets().end();
+}
+
+std::string list_of_presets() {
+  std::string list;
+  for (const std::string& name : presets()) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+// The spec file as JSON; null for a preset.
+Json spec_file_of(const Flags& flags) {
+  if (is_preset(flags.target)) return nullptr;
+  require<ConfigError>(fs::exists(flags.target), "audit: got \"", flags.target,
+                       "\", expected a spec file or one of: ", list_of_presets());
+  return read_spec_file(flags.target);
+}
+
+bool is_about_answers(const Flags& flags, const Json& file) {
+  if (file.is_null()) return is_answer_behaviour(flags.target);
+  const auto behaviour = file.find("behaviour");
+  if (!file.is_object() || behaviour == file.end() || !behaviour->is_object()) return false;
+  const auto kind = behaviour->find("kind");
+  return kind != behaviour->end() && kind->is_string() && is_answer_behaviour(kind->get<std::string>());
+}
+
+AuditSpec spec_of(const Flags& flags, const CommonFlags& common, const Json& file) {
+  require<ConfigError>(flags.preset.empty(), "--preset: got ", flags.preset,
+                       ", expected it with refusal or refusal-benign only");
+  AuditSpec spec = file.is_null() ? default_spec(flags.target) : read_spec(file, flags.target);
   if (!flags.model.empty()) spec.model = flags.model;
   if (!flags.sae.empty()) spec.sae = flags.sae;
   if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
   if (flags.trace) spec.trace = true;
+  if (common.is_dtype_given) spec.dtype = common.dtype;
+  return spec;
+}
+
+AnswerAuditSpec answer_spec_of(const Flags& flags, const CommonFlags& common, const Json& file) {
+  require<ConfigError>(file.is_null() || flags.preset.empty(),
+                       "--preset: got it with a spec file, expected it with refusal or refusal-benign only");
+  require<ConfigError>(flags.sae.empty(), "--sae: got it with ", flags.target,
+                       ", expected defence.saes in a spec file (several sites may have one each)");
+  AnswerAuditSpec spec = file.is_null() ? default_answer_spec(flags.target, parse_preset(flags.preset.empty() ? "quick" : flags.preset))
+                                        : read_answer_spec(file, flags.target);
+  if (!flags.model.empty()) spec.model = flags.model;
+  if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
   if (common.is_dtype_given) spec.dtype = common.dtype;
   return spec;
 }
@@ -109,12 +145,21 @@ void run_audit_verb(const Flags& flags, const CommonFlags& common) {
     const bool is_changed = !flags.model.empty() || !flags.sae.empty() || flags.seed >= 0 || common.is_dtype_given;
     require<ConfigError>(!is_changed, "--resume: got --model, --sae, --seed or --dtype too, expected none: the run "
                          "goes on with the settings of its spec.json");
-    write_reports(flags.resume, resume_audit(flags.resume, is_interrupted), flags, common.json);
+    const Flags stored{.target = "spec.json"};
+    const Json spec = read_json_file(fs::path(flags.resume) / "spec.json");
+    write_reports(flags.resume,
+                  is_about_answers(stored, spec) ? resume_answer_audit(flags.resume, is_interrupted)
+                                                 : resume_audit(flags.resume, is_interrupted),
+                  flags, common.json);
     return;
   }
   require<ConfigError>(!flags.target.empty(), "audit: got no spec, expected a preset (ioi), a spec file or --resume");
   const fs::path folder = flags.out.empty() ? fresh_folder(flags.target) : fs::path(flags.out);
-  write_reports(folder, run_audit(spec_of(flags, common), folder, is_interrupted), flags, common.json);
+  const Json file = spec_file_of(flags);
+  const AuditSummary summary = is_about_answers(flags, file)
+                                   ? run_answer_audit(answer_spec_of(flags, common, file), folder, is_interrupted)
+                                   : run_audit(spec_of(flags, common, file), folder, is_interrupted);
+  write_reports(folder, summary, flags, common.json);
 }
 
 }  // namespace
@@ -122,7 +167,8 @@ void run_audit_verb(const Flags& flags, const CommonFlags& common) {
 void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   const auto flags = std::make_shared<Flags>();
   CLI::App* verb = app.add_subcommand("audit", "Search for recoveries of a suppressed behaviour");
-  verb->add_option("spec", flags->target, "Preset (ioi, toy-leaky, toy-feature-routed, toy-sealed) or a spec file");
+  verb->add_option("spec", flags->target, concat("Preset (", list_of_presets(), ") or a spec file"));
+  verb->add_option("--preset", flags->preset, "Size of refusal and refusal-benign: quick or full [quick]");
   verb->add_option("--out", flags->out, "Run folder, new or empty [runs/NAME-TIME]");
   verb->add_option(
       "--resume", flags->resume, "Continue the run in this folder, with the spec stored there");

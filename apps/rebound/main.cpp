@@ -48,6 +48,7 @@ void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   add_sae_verb(app, common, run);
   add_model_verb(app, common, run);
   add_tokenize_verb(app, common, run);
+  add_detect_verb(app, common, run);
   add_doctor_verb(app, common, run);
 }
 

@@ -246,15 +246,6 @@ std::vector<int64_t> prompt_ids(const ModelFlags& flags,
   return chat->encode_chat(tokenizer, messages, {.add_generation_prompt = true});
 }
 
-std::set<int64_t> stop_tokens(const Tokenizer& tokenizer) {
-  std::set<int64_t> stops;
-  if (const auto eos = tokenizer.eos_id()) stops.insert(*eos);
-  for (const char* end : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>"}) {
-    if (const auto id = tokenizer.find_id(end)) stops.insert(*id);
-  }
-  return stops;
-}
-
 void show_generation(const ModelFlags& flags, const CommonFlags& common) {
   flags.generation.validate();
   const std::string path = model_path(flags, common);
@@ -268,7 +259,7 @@ void show_generation(const ModelFlags& flags, const CommonFlags& common) {
     std::fflush(stdout);
   };
   GenerateOptions options = flags.generation;
-  options.stop_tokens = stop_tokens(tokenizer);
+  options.stop_tokens = end_of_turn_tokens(tokenizer);
   options.on_token = [&](int64_t token) {
     if (!common.json) print(stream.add(token));
     return true;

@@ -5,7 +5,8 @@
     books_sample.txt.gz   the opening, the middle and the end of each of 90 public-domain books
     chat.jsonl.gz         9,668 instruction and response pairs, as they are
     tokenised.txt.gz      a part of both in the style of word-tokenised corpora (WikiText, PTB):
-                          spaces around punctuation, " @-@ " for hyphens, <unk> for rare words.
+                          spaces around punctuation, " @-@ " for hyphens, <unk> for rare words,
+                          " = headings = ".
                           Residual streams on such text differ; without it an SAE spends a third
                           more latents there.
     heldout.txt.gz        40 kB of modern prose that no training text holds (wikitext-2 test without
@@ -24,9 +25,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BOOK_PIECE = 36_000      # characters from each of three places of a book
-STYLED_BOOK_PIECE = 9_000
-STYLED_CHATS = 4_000
+STYLED_BOOK_PIECE = 24_000
+STYLED_CHATS = 6_000
 KNOWN_WORDS = 30_000
+LINES_A_HEADING = 8
 MARK = "\n\f\n"
 
 
@@ -59,6 +61,10 @@ def in_tokenised_style(text, known):
         words = [w if w in known or not w.isalpha() else "<unk>" for w in line.split()]
         if words:
             lines.append(" " + " ".join(words) + " ")
+    for at in range(0, len(lines), LINES_A_HEADING):
+        mark = " = " if at == 0 else " = = "
+        title = [w for w in lines[at].split() if w[0].isalpha()][:4]
+        lines[at] = mark + " ".join(title) + mark[::-1] + "\n \n" + lines[at]
     return "\n".join(lines)
 
 

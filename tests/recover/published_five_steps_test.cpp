@@ -40,9 +40,7 @@ struct Golden {
   SolverOptions options(int64_t steps) const {
     return {.max_steps = steps,
             .lr = json.at("lr"),
-            .beta1 = json.at("betas").at(0),
-            .beta2 = json.at("betas").at(1),
-            .epsilon = json.at("eps"),
+            .adam = {json.at("betas").at(0), json.at("betas").at(1), json.at("eps")},
             .keep_trace = true};
   }
 };

@@ -11,17 +11,22 @@
 
 namespace rebound {
 
-Json describe_environment(const Subject& subject, const AuditSpec& spec) {
-  const auto hash = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+Json describe_build() {
   return {{"rebound", kBuildVersion},
           {"libtorch", TORCH_VERSION},
           {"threads", at::get_num_threads()},
           {"blas", loaded_blas_file()},
-          {"dtype", spec.dtype},
-          {"seed", spec.seed},
-          {"model_sha256", hash(subject.model_sha256)},
-          {"sae_sha256", hash(subject.sae_sha256)},
           {"device", "cpu"}};
+}
+
+Json describe_environment(const Subject& subject, const AuditSpec& spec) {
+  const auto hash = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+  Json environment = describe_build();
+  environment["dtype"] = spec.dtype;
+  environment["seed"] = spec.seed;
+  environment["model_sha256"] = hash(subject.model_sha256);
+  environment["sae_sha256"] = hash(subject.sae_sha256);
+  return environment;
 }
 
 double peak_memory_bytes() {

@@ -6,6 +6,7 @@
 namespace rebound {
 
 // Versions, hashes, threads, BLAS, dtype. Costs and peak memory are added at the end of a run.
+Json describe_build();  // versions, threads, BLAS, device
 Json describe_environment(const Subject& subject, const AuditSpec& spec);
 
 double peak_memory_bytes();   // of this process

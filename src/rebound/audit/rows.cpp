@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 
+#include "rebound/audit/result_figures.h"
 #include "rebound/base/error.h"
 #include "rebound/recover/minimal_budget.h"
 
@@ -19,24 +20,22 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
 Json figures_of(const Measurement& m) {
-  return {{"norm", number(m.norm)},
-          {"norm_rel", number(m.norm_rel)},
-          {"drift_pre_l2", number(m.drift_pre_l2)},
-          {"drift_pre_rel", number(m.drift_pre_rel)},
-          {"drift_pre_rmse", number(m.drift_pre_rmse)},
-          {"drift_pre_linf", number(m.drift_pre_linf)},
-          {"drift_post_l2", number(m.drift_post_l2)},
-          {"drift_post_rel", number(m.drift_post_rel)},
-          {"decode_drift", number(m.decode_drift)},
-          {"reactivated_fraction", number(m.reactivated_fraction)},
-          {"floor_violation", number(m.floor_violation)},
-          {"kl_to_base", number(m.kl_to_base)},
-          {"answer_nll", number(m.answer_nll)},
-          {"cosine_to_undo", number(m.cosine_to_undo)},
-          {"share_in_encoder_span", number(m.share_in_encoder_span)}};
+  return {{"norm", finite_or_null(m.norm)},
+          {"norm_rel", finite_or_null(m.norm_rel)},
+          {"drift_pre_l2", finite_or_null(m.drift_pre_l2)},
+          {"drift_pre_rel", finite_or_null(m.drift_pre_rel)},
+          {"drift_pre_rmse", finite_or_null(m.drift_pre_rmse)},
+          {"drift_pre_linf", finite_or_null(m.drift_pre_linf)},
+          {"drift_post_l2", finite_or_null(m.drift_post_l2)},
+          {"drift_post_rel", finite_or_null(m.drift_post_rel)},
+          {"decode_drift", finite_or_null(m.decode_drift)},
+          {"reactivated_fraction", finite_or_null(m.reactivated_fraction)},
+          {"floor_violation", finite_or_null(m.floor_violation)},
+          {"kl_to_base", finite_or_null(m.kl_to_base)},
+          {"answer_nll", finite_or_null(m.answer_nll)},
+          {"cosine_to_undo", finite_or_null(m.cosine_to_undo)},
+          {"share_in_encoder_span", finite_or_null(m.share_in_encoder_span)}};
 }
 
 SolverOptions solver_options(const RowSpec& spec, bool keep_trace) {
@@ -100,7 +99,7 @@ class Ladder {
       StoredResult& result = finished.results[i];
       add_run_figures(result, solution.steps[i], 0, to_string(solution.termination[i]));
       result.figures["binding_features"] = binding[at].sum().item<int64_t>();
-      result.figures["constraint_violation"] = number(constraints_[place].violation(solution.delta[at]));
+      result.figures["constraint_violation"] = finite_or_null(constraints_[place].violation(solution.delta[at]));
     }
     for (const TraceEntry& entry : solution.trace) {
       finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index, {}, entry.step,
@@ -156,9 +155,9 @@ FinishedBatch run_minimal(const RowSpec& spec, const BatchContext& context) {
     result.recovered = std::isfinite(budgets[i]);
     result.score = context.flips[i].defended_score;
     result.recheck_score = kNotMeasured;
-    result.figures = {{"minimal_budget", number(budgets[i])},
-                      {"gap", number(-context.flips[i].defended_score)},
-                      {"norm", number(budgets[i])}};
+    result.figures = {{"minimal_budget", finite_or_null(budgets[i])},
+                      {"gap", finite_or_null(-context.flips[i].defended_score)},
+                      {"norm", finite_or_null(budgets[i])}};
     finished.results.push_back(add_run_figures(result, spec.steps, seconds, result.recovered ? "goal" : "censored"));
   }
   return finished;

@@ -9,6 +9,7 @@
 #include "rebound/audit/controls.h"
 #include "rebound/audit/environment.h"
 #include "rebound/audit/path_report.h"
+#include "rebound/audit/run_folder.h"
 #include "rebound/audit/store.h"
 #include "rebound/audit/summarise.h"
 #include "rebound/audit/utility.h"
@@ -20,7 +21,6 @@ namespace rebound {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int kInterrupted = 130;
 
 std::vector<Row> rows_of(const AuditSpec& spec) {
   std::vector<Row> rows = attack_rows(spec.rows);
@@ -93,7 +93,7 @@ class AuditRun {
         progress.update(done++, row.head.name);
         const int64_t batch = static_cast<int64_t>(b);
         if (store_.is_done(row.head.name, batch)) continue;
-        check_interrupt();
+        check_interrupt(is_interrupted_, folder_);
         FinishedBatch finished =
             row.run(context, {spec_, store_, train_context(row), batch});
         finished.row = row.head.name;
@@ -129,13 +129,6 @@ class AuditRun {
     return train_.get();
   }
 
-  void check_interrupt() const {
-    if (is_interrupted_ && is_interrupted_()) {
-      throw Error(concat("interrupted; what was finished is kept: rebound audit --resume ", folder_.string()),
-                  kInterrupted);
-    }
-  }
-
   AuditSummary make_summary(const std::vector<Row>& rows) {
     SummaryInput input{spec_, store_, {}, {}, static_cast<int64_t>(examples_.size()), n_valid_};
     for (const Row& row : rows) input.heads.push_back(row.head);
@@ -166,46 +159,18 @@ class AuditRun {
   std::unique_ptr<BatchContext> train_;
 };
 
-bool has_results(const fs::path& folder) {
-  try {
-    return !Store::open_read_only(folder / "run.sqlite").results().empty();
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-// What a run wrote that failed before its first result: the same folder can be used again.
-void remove_run(const fs::path& folder, bool is_folder_ours) {
-  std::error_code ignored;
-  for (const char* name : {"spec.json", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm"}) {
-    fs::remove(folder / name, ignored);
-  }
-  if (is_folder_ours) fs::remove(folder, ignored);
-}
-
 }  // namespace
 
 AuditSummary run_audit(const AuditSpec& spec, const fs::path& folder, const std::function<bool()>& is_interrupted) {
   spec.validate();
-  std::error_code error;
-  const bool is_new = fs::create_directories(folder, error);
-  require<IoError>(!error, folder.string(), ": cannot create: ", error.message());
-  require<IoError>(fs::is_empty(folder, error), folder.string(),
-                   ": got a folder with files, expected a new or empty one (or rebound audit --resume)");
-  try {
-    write_file_atomically(folder / "spec.json", to_json(spec).dump(2) + "\n");
-    return AuditRun(spec, Store::create(folder / "run.sqlite"), folder, is_interrupted).finish();
-  } catch (const Error& e) {
-    if (e.exit_code != kInterrupted && !has_results(folder)) remove_run(folder, is_new);
-    throw;
-  }
+  return run_in_new_folder(folder, to_json(spec), [&](Store store) {
+    return AuditRun(spec, std::move(store), folder, is_interrupted).finish();
+  });
 }
 
 AuditSummary resume_audit(const fs::path& folder, const std::function<bool()>& is_interrupted) {
   const AuditSpec spec = read_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
-  Store store = fs::exists(folder / "run.sqlite") ? Store::open(folder / "run.sqlite")
-                                                  : Store::create(folder / "run.sqlite");
-  return AuditRun(spec, std::move(store), folder, is_interrupted).finish();
+  return AuditRun(spec, open_or_create_store(folder), folder, is_interrupted).finish();
 }
 
 }  // namespace rebound

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "rebound/audit/power.h"
+#include "rebound/audit/result_figures.h"
 #include "rebound/stats/intervals.h"
 #include "rebound/stats/quantile.h"
 
@@ -12,84 +13,6 @@ namespace rebound {
 namespace {
 
 using Results = std::vector<StoredResult>;
-
-double figure(const StoredResult& result, const char* name) {
-  const auto found = result.figures.find(name);
-  if (found == result.figures.end() || !found->is_number()) return kNotMeasured;
-  return found->get<double>();
-}
-
-std::vector<double> figures(const Results& results, const char* name) {
-  std::vector<double> values;
-  for (const StoredResult& result : results) {
-    const double value = figure(result, name);
-    if (std::isfinite(value)) values.push_back(value);
-  }
-  return values;
-}
-
-double mean_of(const Results& results, const char* name) { return mean(figures(results, name)); }
-
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json to_json(const Estimate& estimate) {
-  return {{"value", number(estimate.value)}, {"ci_low", number(estimate.low)}, {"ci_high", number(estimate.high)}};
-}
-
-// Share of tries that recovered, by prompt.
-std::map<int64_t, double> rates_by_prompt(const Results& results) {
-  std::map<int64_t, std::pair<double, double>> sums;
-  for (const StoredResult& result : results) {
-    sums[result.prompt].first += result.recovered;
-    sums[result.prompt].second += 1;
-  }
-  std::map<int64_t, double> rates;
-  for (const auto& [prompt, sum] : sums) rates[prompt] = sum.first / sum.second;
-  return rates;
-}
-
-struct Paired {
-  std::vector<double> a, b;
-  BootstrapOptions options;
-};
-
-Paired pair_up(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b,
-               const std::vector<int64_t>& clusters) {
-  Paired paired;
-  for (const auto& [prompt, value] : a) {
-    const auto other = b.find(prompt);
-    if (other == b.end()) continue;
-    paired.a.push_back(value);
-    paired.b.push_back(other->second);
-    paired.options.clusters.push_back(clusters[static_cast<size_t>(prompt)]);
-  }
-  return paired;
-}
-
-Estimate difference(const Results& a, const Results& b, const std::vector<int64_t>& clusters) {
-  const Paired paired = pair_up(rates_by_prompt(a), rates_by_prompt(b), clusters);
-  return bootstrap_difference(paired.a, paired.b, paired.options);
-}
-
-// Minimal budget per nat of gap, by prompt (median over its targets); infinite where censored.
-std::map<int64_t, double> cost_per_nat(const Results& results) {
-  std::map<int64_t, std::vector<double>> costs;
-  for (const StoredResult& result : results) {
-    const double gap = figure(result, "gap"), budget = figure(result, "minimal_budget");
-    if (!(gap > 1e-3)) continue;  // nothing to write
-    costs[result.prompt].push_back(std::isfinite(budget) ? budget / gap : std::numeric_limits<double>::infinity());
-  }
-  std::map<int64_t, double> medians;
-  for (const auto& [prompt, values] : costs) medians[prompt] = median(values);
-  return medians;
-}
-
-Estimate specificity(const Results& inject, const Results& recover, const std::vector<int64_t>& clusters) {
-  std::map<int64_t, double> recovery = cost_per_nat(recover);
-  std::erase_if(recovery, [](const auto& entry) { return !std::isfinite(entry.second); });
-  const Paired paired = pair_up(cost_per_nat(inject), recovery, clusters);
-  return bootstrap_ratio(paired.a, paired.b, RatioKind::kMedianOfRatios, paired.options);
-}
 
 const RowSummary* find_row(const std::vector<RowSummary>& rows, const std::string& name) {
   for (const RowSummary& row : rows) {
@@ -137,28 +60,28 @@ class Summariser {
     summary.headline["row"] = name;
     if (const RowSummary* row = find_row(summary.rows, name)) {
       summary.headline["recovery"] = {{"recovered", row->recovered}, {"n", row->n_valid},
-                                      {"ci_low", number(row->ci_low)}, {"ci_high", number(row->ci_high)}};
+                                      {"ci_low", finite_or_null(row->ci_low)}, {"ci_high", finite_or_null(row->ci_high)}};
     }
-    above_random_ = difference(results(name), results("random/" + name), in_.clusters);
-    summary.headline["above_random"] = to_json(above_random_);
+    above_random_ = paired_difference(results(name), results("random/" + name), in_.clusters);
+    summary.headline["above_random"] = estimate_json(above_random_);
     const double cap = in_.spec.headline().budget;
     const Results& recover = results(minimal_spec().name());
     Json budgets = Json::array();
     Results all_injected;
     add_budgets(budgets, recover, "recover", "correct", cap);
-    summary.headline["minimal_budget_to_recover"] = median_of(recover, cap);
+    summary.headline["minimal_budget_to_recover"] = median_budget(recover, cap);
     for (const char* target : {"unrelated", "other_name", "gap_matched"}) {
       const Results& inject = results(inject_name(target));
       if (inject.empty()) continue;
       add_budgets(budgets, inject, "inject", target, cap);
-      summary.headline[concat("minimal_budget_to_inject_", target)] = median_of(inject, cap);
+      summary.headline[concat("minimal_budget_to_inject_", target)] = median_budget(inject, cap);
       summary.headline[concat("specificity_per_nat_", target)] =
-          to_json(specificity(inject, recover, in_.clusters));
+          estimate_json(specificity_per_nat(inject, recover, in_.clusters));
       all_injected.insert(all_injected.end(), inject.begin(), inject.end());
     }
     if (!all_injected.empty()) {
-      specificity_ = specificity(all_injected, recover, in_.clusters);
-      summary.headline["specificity_per_nat"] = to_json(specificity_);
+      specificity_ = specificity_per_nat(all_injected, recover, in_.clusters);
+      summary.headline["specificity_per_nat"] = estimate_json(specificity_);
     }
     if (!budgets.empty()) summary.headline["minimal_budgets"] = budgets;
     fill_shared(summary);
@@ -176,7 +99,7 @@ class Summariser {
       Results wrong = results("inject/" + name);
       std::erase_if(wrong, [](const StoredResult& r) { return r.figures.value("is_own_answer", false); });
       if (right.empty()) continue;
-      const Estimate gain = difference(right, wrong, in_.clusters);
+      const Estimate gain = paired_difference(right, wrong, in_.clusters);
       if (!wrong.empty()) {
         all_right.insert(all_right.end(), right.begin(), right.end());
         all_wrong.insert(all_wrong.end(), wrong.begin(), wrong.end());
@@ -191,27 +114,20 @@ class Summariser {
                        {"wrong_rule", rate(wrong)},
                        {"wrong_rule_answer", wrong.empty() ? Json() : Json(wrong.front().variant)},
                        {"random", rate(results("random/" + name))},
-                       {"above_wrong_rule", to_json(gain)}});
+                       {"above_wrong_rule", estimate_json(gain)}});
     }
     if (table.empty()) return;
     summary.headline["shared_delta"] = table;
     if (all_wrong.empty()) return;
-    shared_above_wrong_ = difference(all_right, all_wrong, in_.clusters);
-    summary.headline["shared_above_wrong_rule"] = to_json(shared_above_wrong_);
-  }
-
-  static Json median_of(const Results& results, double cap) {
-    std::vector<double> budgets;
-    for (const StoredResult& result : results) budgets.push_back(figure(result, "minimal_budget"));
-    const CensoredMedian median = censored_median(budgets, cap);
-    return {{"value", to_string(median)}, {"n", median.n}, {"n_censored", median.n_censored}};
+    shared_above_wrong_ = paired_difference(all_right, all_wrong, in_.clusters);
+    summary.headline["shared_above_wrong_rule"] = estimate_json(shared_above_wrong_);
   }
 
   static void add_budgets(Json& list, const Results& results, const char* kind, const char* target, double cap) {
     for (const StoredResult& result : results) {
       list.push_back({{"prompt", result.prompt}, {"kind", kind}, {"target", target},
-                      {"gap", number(figure(result, "gap"))},
-                      {"budget", number(figure(result, "minimal_budget"))}, {"cap", cap}});
+                      {"gap", finite_or_null(figure(result, "gap"))},
+                      {"budget", finite_or_null(figure(result, "minimal_budget"))}, {"cap", cap}});
     }
   }
 
@@ -223,15 +139,15 @@ class Summariser {
     summary.controls["random_hits_at_least_once"] = {{"recovered", prompts_hit}, {"n", random_rates.size()}};
     const Results& unclamped = results("unclamped/" + name);
     if (!unclamped.empty()) {
-      summary.controls["gain_of_delta_unclamped_nats"] = number(mean_of(unclamped, "gain_unclamped"));
-      summary.controls["gain_of_delta_clamped_nats"] = number(mean_of(unclamped, "gain_clamped"));
+      summary.controls["gain_of_delta_unclamped_nats"] = finite_or_null(mean_figure(unclamped, "gain_unclamped"));
+      summary.controls["gain_of_delta_clamped_nats"] = finite_or_null(mean_figure(unclamped, "gain_clamped"));
     }
     const Results& random_features = results("random_features/" + name);
     if (!random_features.empty()) {
       summary.controls["flips_under_clamp_of_random_features"] =
-          number(mean_of(random_features, "flips_under_random_clamp"));
+          finite_or_null(mean_figure(random_features, "flips_under_random_clamp"));
     }
-    summary.controls["constraint_binds_on_examples"] = number(binding_share());
+    summary.controls["constraint_binds_on_examples"] = finite_or_null(binding_share());
   }
 
   // Share of examples in which the row `none` (or the nearest rung) moves a defended feature.
@@ -308,28 +224,28 @@ RowSummary summarise_row(RowSummary row, const Results& results, const std::vect
     row.ci_high = estimate.high;
     row.extra["prompts"] = rates.size();
   }
-  row.drift_pre_l2 = mean_of(results, "drift_pre_l2");
-  row.drift_pre_rel = mean_of(results, "drift_pre_rel");
-  row.drift_post_l2 = mean_of(results, "drift_post_l2");
-  row.drift_post_rel = mean_of(results, "drift_post_rel");
-  row.reactivated_fraction = mean_of(results, "reactivated_fraction");
+  row.drift_pre_l2 = mean_figure(results, "drift_pre_l2");
+  row.drift_pre_rel = mean_figure(results, "drift_pre_rel");
+  row.drift_post_l2 = mean_figure(results, "drift_post_l2");
+  row.drift_post_rel = mean_figure(results, "drift_post_rel");
+  row.reactivated_fraction = mean_figure(results, "reactivated_fraction");
   if (!figures(results, "reactivated_fraction").empty()) {
     row.zero_reactivation = static_cast<double>(zero_reactivation) / n;
   }
-  row.norm_mean = mean_of(results, "norm");
-  row.norm_rel_mean = mean_of(results, "norm_rel");
-  row.kl_to_base = mean_of(results, "kl_to_base");
+  row.norm_mean = mean_figure(results, "norm");
+  row.norm_rel_mean = mean_figure(results, "norm_rel");
+  row.kl_to_base = mean_figure(results, "kl_to_base");
   row.seconds_per_prompt = mean(seconds);
-  row.extra["score_mean"] = number(mean(scores));
-  row.extra["steps_mean"] = number(mean(steps));
+  row.extra["score_mean"] = finite_or_null(mean(scores));
+  row.extra["steps_mean"] = finite_or_null(mean(steps));
   const std::pair<const char*, const char*> more[] = {
       {"decode_drift", "decode_drift"},      {"rmse", "drift_pre_rmse"},
       {"linf", "drift_pre_linf"},            {"cosine_to_undo", "cosine_to_undo"},
       {"share_in_span", "share_in_encoder_span"}, {"floor_violation", "floor_violation"},
       {"constraint_violation", "constraint_violation"}};
-  for (const auto& [name, source] : more) row.extra[name] = number(mean_of(results, source));
+  for (const auto& [name, source] : more) row.extra[name] = finite_or_null(mean_figure(results, source));
   const std::vector<double> nll = figures(results, "answer_nll");
-  row.extra["answer_perplexity"] = nll.empty() ? Json() : number(std::exp(mean(nll)));
+  row.extra["answer_perplexity"] = nll.empty() ? Json() : finite_or_null(std::exp(mean(nll)));
   row.extra["rechecked_float32"] = rechecked;
   row.extra["disagreements_float32"] = rechecked > 0 ? Json(disagree) : Json();
   return row;

@@ -2,7 +2,11 @@
 
 #include <array>
 #include <cmath>
+#include <set>
+#include <string>
 #include <utility>
+
+#include "rebound/audit/result_figures.h"
 
 namespace rebound {
 namespace {
@@ -68,8 +72,6 @@ std::optional<std::string> read_optional_text(const Json& json,
   return read<std::string>(json, key, where);
 }
 
-Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 }  // namespace
 
 const std::vector<std::string> kControls = {
@@ -106,7 +108,7 @@ RowSummary row_from_json(const Json& json, const std::string& where) {
 Json AuditSummary::to_json() const {
   Json row_array = Json::array();
   for (const RowSummary& row : rows) row_array.push_back(rebound::to_json(row));
-  return {{"behaviour", behaviour},
+  Json json = {{"behaviour", behaviour},
           {"model", model},
           {"sae", sae},
           {"defence", defence},
@@ -119,6 +121,8 @@ Json AuditSummary::to_json() const {
           {"attribution", attribution},
           {"headline", headline},
           {"environment", environment}};
+  json.update(extra);
+  return json;
 }
 
 AuditSummary AuditSummary::from_json(const Json& json) {
@@ -141,6 +145,12 @@ AuditSummary AuditSummary::from_json(const Json& json) {
   summary.attribution = field(json, "attribution", where);
   summary.headline = json.value("headline", Json::object());
   summary.environment = field(json, "environment", where);
+  for (const auto& [key, value] : json.items()) {
+    static const std::set<std::string> known = {"behaviour", "model", "sae", "defence", "n_prompts", "n_valid", "verdict",
+                                                "verdict_text", "rows", "controls", "attribution", "headline",
+                                                "environment"};
+    if (!known.count(key)) summary.extra[key] = value;
+  }
   return summary;
 }
 

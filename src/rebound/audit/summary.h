@@ -71,6 +71,8 @@ struct AuditSummary {
   Json attribution = Json::object();
   Json headline = Json::object();
   Json environment = Json::object();
+  // Further keys at the top level, for example "n_valid_refused" of an audit of whole answers.
+  Json extra = Json::object();
 
   Json to_json() const;
   // DataError naming the key that is missing or of another type.

@@ -24,14 +24,13 @@ struct Sums {
   }
 };
 
-Sums compare(const Subject& subject, const TokenBatch& context) {
+Sums compare(const Transformer& model, const Hooks& hooks, const TokenBatch& context) {
   const at::NoGradGuard no_grad;
-  const Transformer& model = *subject.model;
-  const auto log_probs = [&](const Hooks& hooks) {
-    const at::Tensor resid = model.run(context, {.hooks = hooks}).resid[0].slice(0, 0, -1);
+  const auto log_probs = [&](const Hooks& live) {
+    const at::Tensor resid = model.run(context, {.hooks = live}).resid[0].slice(0, 0, -1);
     return at::log_softmax(model.logits(resid), -1);
   };
-  const at::Tensor base = log_probs({}), defended = log_probs(subject.defences.front()->hooks());
+  const at::Tensor base = log_probs({}), defended = log_probs(hooks);
   const at::Tensor next = context.ids[0].slice(0, 1).unsqueeze(1);
   const auto sum = [](const at::Tensor& x) { return x.sum().item<double>(); };
   return {-sum(base.gather(1, next)), -sum(defended.gather(1, next)), sum(base.exp() * (base - defended)),
@@ -42,11 +41,15 @@ Sums compare(const Subject& subject, const TokenBatch& context) {
 
 Json measure_utility(const Subject& subject, int64_t contexts) {
   if (!subject.tokenizer) return nullptr;
+  return measure_cost_of_hooks(*subject.model, *subject.tokenizer, subject.defences.front()->hooks(), contexts);
+}
+
+Json measure_cost_of_hooks(const Transformer& model, const Tokenizer& tokenizer, const Hooks& hooks, int64_t contexts) {
   const at::Tensor ids =
-      contexts_of(read_documents(find_project_path(kText)), *subject.tokenizer, nullptr, {.max_contexts = contexts});
+      contexts_of(read_documents(find_project_path(kText)), tokenizer, nullptr, {.max_contexts = contexts});
   std::vector<Sums> parts(static_cast<size_t>(ids.size(0)));
   run_parts(ids.size(0), [&](int64_t i) {
-    parts[static_cast<size_t>(i)] = compare(subject, batch_of_contexts(ids.slice(0, i, i + 1)));
+    parts[static_cast<size_t>(i)] = compare(model, hooks, batch_of_contexts(ids.slice(0, i, i + 1)));
   });
   Sums all;
   for (const Sums& part : parts) all.add(part);

@@ -4,11 +4,13 @@
 //                  constraint, or the power check failed
 //   bottleneck     upper 95 % bound of recovery <= bottleneck_rate, with enough flips
 //   handle         recovery clearly above random, and specific: lower bound of the per-gap
-//                  specificity > 1, or the shared delta clearly beats its wrong-rule control
+//                  specificity > 1, or the shared delta clearly beats its wrong-rule control (whole
+//                  answers: writing unrelated answers succeeds clearly less often)
 //   non-specific   recovery clearly above random, but not specific
 //   partial        everything else
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,7 +28,12 @@ struct VerdictInput {
   Estimate above_random;        // recovery minus mean over random draws, paired by prompt
   Estimate specificity;         // (B_inject / gap) / (B_recover / gap), all targets; NaN: not measured
   Estimate shared_above_wrong;  // held-out, mean over the shared budgets; NaN: not measured
+  // Recovery minus writing an unrelated answer with the same search, paired; NaN: not measured. For
+  // audits of whole answers, in place of the two above.
+  Estimate above_injected{kNoFigure, kNoFigure, kNoFigure};
   bool has_power_failed = false;
+
+  static constexpr double kNoFigure = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct Verdict {

@@ -19,6 +19,9 @@ Defence::Defence(std::shared_ptr<const Sae> sae, std::vector<FeatureEdit> edits,
   for (const FeatureEdit& edit : edits_) {
     require<ConfigError>(!edit.features.empty(), "defence.features: got none, expected at least one");
     sae_->check_features(edit.features);
+    require<ConfigError>(edit.values.empty() || edit.values.size() == edit.features.size(), "defence.edit.value: got ",
+                         edit.values.size(), " values, expected one number or one for each of ",
+                         edit.features.size(), " features");
     all.insert(edit.features.begin(), edit.features.end());
   }
   require<ConfigError>(!all.empty(), "defence: got no edits, expected at least one");

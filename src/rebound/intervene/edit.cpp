@@ -49,11 +49,13 @@ Json to_json(const PositionSet& positions) {
 }
 
 at::Tensor FeatureEdit::apply(const at::Tensor& code) const {
+  const at::Tensor amount = values.empty() ? at::full({}, value, code.options())
+                                           : at::tensor(values, at::kDouble).to(code.options());
   at::Tensor edited;
   switch (kind) {
-    case EditKind::kSet: edited = at::full_like(code, value); break;
-    case EditKind::kScale: edited = code * value; break;
-    case EditKind::kAdd: edited = code + value; break;
+    case EditKind::kSet: edited = amount.expand_as(code); break;
+    case EditKind::kScale: edited = code * amount; break;
+    case EditKind::kAdd: edited = code + amount; break;
   }
   return when == EditWhen::kAlways ? edited : at::where(code > 0, edited, code);
 }
@@ -80,8 +82,9 @@ EditWhen parse_edit_when(const std::string& text) {
 }
 
 Json to_json(const FeatureEdit& edit) {
+  const Json value = edit.values.empty() ? Json(edit.value) : Json(edit.values);
   return {{"features", edit.features},
-          {"edit", {{"kind", to_string(edit.kind)}, {"value", edit.value}, {"when", to_string(edit.when)}}},
+          {"edit", {{"kind", to_string(edit.kind)}, {"value", value}, {"when", to_string(edit.when)}}},
           {"positions", to_json(edit.positions)}};
 }
 

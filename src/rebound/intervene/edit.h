@@ -38,10 +38,11 @@ struct FeatureEdit {
   std::vector<int64_t> features;
   EditKind kind = EditKind::kSet;
   double value = 0;
+  std::vector<double> values;  // one for each feature, in place of `value`; usually empty
   EditWhen when = EditWhen::kActiveOnly;
   PositionSet positions;
 
-  // The edited code, same shape; differentiable in `code`.
+  // The edited code [..., n], same shape; differentiable in `code`.
   at::Tensor apply(const at::Tensor& code) const;
 };
 

@@ -4,6 +4,7 @@
 
 #include "rebound/base/error.h"
 #include "rebound/base/rng.h"
+#include "rebound/model/decoder.h"
 
 namespace rebound {
 namespace {
@@ -17,24 +18,6 @@ int64_t choose_token(const at::Tensor& logits, const GenerateOptions& options, R
   const double draw = rng.uniform() * cumulative[-1].item<double>();
   const int64_t rank = (cumulative <= draw).sum().item<int64_t>();
   return order[std::min(rank, order.size(0) - 1)].item<int64_t>();
-}
-
-// The residual of one new token at `position`, its keys and values appended to `cache`.
-at::Tensor next_resid(
-    const Transformer& model, int64_t token, int64_t position, const Hooks& hooks, KvCache& cache) {
-  const auto longs = at::TensorOptions().dtype(at::kLong);
-  const at::Tensor at_position = at::full({1, 1}, position, longs);
-  const Rows rows{at_position, at::ones({1, 1}, longs.dtype(at::kBool)), at_position + 1};
-  const at::Tensor mask = at::zeros({1, 1, 1, 1, position + 1});
-  KvCache grown = cache;
-  const AttentionView view{rows, mask, &cache};
-  const Transformer::BlockHooks block_hooks{&hooks, nullptr, &grown};
-  at::Tensor resid = model.embed(at::full({1, 1}, token, longs));
-  for (int64_t layer = 0; layer < model.n_layers(); ++layer) {
-    resid = model.block(layer, resid, view, block_hooks);
-  }
-  cache = std::move(grown);
-  return resid;
 }
 
 }  // namespace
@@ -57,18 +40,17 @@ std::vector<int64_t> generate(const Transformer& model,
   options.validate();
   const at::NoGradGuard no_grad;
   Rng rng({options.seed});
-  KvCache cache;
-  at::Tensor resid = model.run(TokenBatch::from({prompt}), {.hooks = hooks, .cache = &cache}).resid;
+  Decoder decoder(model, TokenBatch::from({prompt}), hooks);
   std::vector<int64_t> tokens;
   const int64_t room = model.config().max_position_embeddings - static_cast<int64_t>(prompt.size());
   const int64_t most = std::min(options.max_new_tokens, room);
   for (int64_t i = 0; i < most; ++i) {
-    const int64_t token = choose_token(model.logits(resid[0][-1]), options, rng);
+    const int64_t token = choose_token(decoder.logits()[0], options, rng);
     if (options.stop_tokens.count(token)) break;
     tokens.push_back(token);
     if (options.on_token && !options.on_token(token)) break;
     if (i + 1 == most) break;
-    resid = next_resid(model, token, static_cast<int64_t>(prompt.size()) + i, hooks, cache);
+    decoder.step(at::full({1}, token, at::kLong));
   }
   return tokens;
 }

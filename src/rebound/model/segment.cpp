@@ -150,7 +150,8 @@ Segment Segment::record(const Transformer& model,
 
 at::Tensor Segment::run(const at::Tensor& resid) const { return run(resid, hooks_, nullptr); }
 
-at::Tensor Segment::run(const at::Tensor& resid, const Hooks& hooks, Activations* captured) const {
+at::Tensor Segment::run(const at::Tensor& resid, const Hooks& hooks, Activations* captured,
+                        int64_t stop_before_layer) const {
   check_shape("resid",
               resid,
               {{"batch", size()}, {"rows", resid_.size(1)}, {"d_model", model_->d_model()}});
@@ -158,7 +159,8 @@ at::Tensor Segment::run(const at::Tensor& resid, const Hooks& hooks, Activations
   const Transformer::BlockHooks block_hooks{&hooks, captured, nullptr};
   at::Tensor x = resid;
   const int64_t last = model_->n_layers() - 1;
-  for (int64_t layer = first_layer_; layer <= last; ++layer) {
+  const int64_t end = stop_before_layer < 0 ? model_->n_layers() : std::min(stop_before_layer, model_->n_layers());
+  for (int64_t layer = first_layer_; layer < end; ++layer) {
     view.keep = layer == last ? &keep_ : nullptr;
     x = model_->block(layer, x, view, block_hooks);
   }

@@ -42,8 +42,10 @@ class Segment {
   // the scored positions, [batch, n_scored, d_model]; gradients flow to `resid`.
   at::Tensor run(const at::Tensor& resid) const;
 
-  // The same with other edits at later sites in place of the recorded ones.
-  at::Tensor run(const at::Tensor& resid, const Hooks& hooks, Activations* captured) const;
+  // The same with other edits at later sites in place of the recorded ones. With `stop_before_layer`
+  // >= 0 it ends there, and returns the residual of all rows.
+  at::Tensor run(const at::Tensor& resid, const Hooks& hooks, Activations* captured,
+                 int64_t stop_before_layer = -1) const;
 
   // The examples `index` [n] int64 alone: for dropping finished examples, or (with repeats) for
   // several tries of one example in one batch.

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "rebound/model/config.h"
@@ -28,6 +29,26 @@ struct TokenBatch {
 struct KvCache {
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
+};
+
+// Keys and values that grow column by column, in place: room ahead keeps the copying linear in the
+// columns. Move-only, as copies would write into the same room.
+class KvBuffer {
+ public:
+  KvBuffer() = default;
+  KvBuffer(KvBuffer&&) = default;
+  KvBuffer& operator=(KvBuffer&&) = default;
+  explicit KvBuffer(KvCache cache);  // of a whole run
+
+  // Appends [batch, n_kv_heads, rows, d_head] to `layer`; returns all of its keys and values.
+  std::pair<at::Tensor, at::Tensor> append(int64_t layer,
+                                           const at::Tensor& keys,
+                                           const at::Tensor& values);
+  void select(const at::Tensor& index);  // keeps the examples `index` [n] int64 alone
+
+ private:
+  KvCache cache_;              // columns past used_ are room
+  std::vector<int64_t> used_;  // [n_layers]
 };
 
 struct LayerWeights {
@@ -63,6 +84,7 @@ struct AttentionView {
   at::Tensor mask;                   // [batch, 1, 1, rows, keys] float32, 0 or -inf
   const KvCache* prefix = nullptr;   // keys before the rows
   const at::Tensor* keep = nullptr;  // [batch, kept] int64: rows whose output is wanted, else all
+  KvBuffer* buffer = nullptr;        // keys before the rows; those of the rows are appended
 };
 
 class Transformer {

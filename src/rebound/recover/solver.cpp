@@ -14,19 +14,6 @@
 namespace rebound {
 namespace {
 
-struct Adam {
-  at::Tensor m, v;
-
-  at::Tensor direction(const at::Tensor& gradient, const at::Tensor& square, int64_t step, const SolverOptions& options) {
-    m = options.beta1 * m + (1 - options.beta1) * gradient;
-    v = options.beta2 * v + (1 - options.beta2) * square;
-    const double t = static_cast<double>(step);
-    const at::Tensor m_hat = m / (1 - std::pow(options.beta1, t));
-    const at::Tensor v_hat = v / (1 - std::pow(options.beta2, t));
-    return m_hat / (v_hat.sqrt() + options.epsilon);
-  }
-};
-
 at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -1); }
 
 // The part of a batch that still runs.
@@ -110,7 +97,7 @@ class Run {
       return block.constraint->project(block.constraint->filter_gradient(block.of(gradient)));
     });
     const at::Tensor square = by_block([&](const Block& block) { return square_of(block, block.of(filtered)); });
-    delta_ = delta_ - options_.lr * adam_.direction(filtered, square, step + 1, options_);
+    delta_ = delta_ - options_.lr * adam_.direction(filtered, square, step + 1, options_.adam);
     if (!options_.is_shared) delta_ = delta_ * problem_.perturbed.unsqueeze(-1);
     const at::Tensor projected =
         by_block([&](const Block& block) { return block.constraint->project(block.of(delta_)); });
@@ -177,7 +164,8 @@ class Run {
     slope_.reset();
     cut_blocks();
     if (options_.is_shared) return;
-    for (at::Tensor* tensor : {&delta_, &adam_.m, &adam_.v}) *tensor = tensor->index_select(0, index);
+    delta_ = delta_.index_select(0, index);
+    adam_.select(index);
   }
 
   void record(int64_t step, const at::Tensor& score, const at::Tensor& shift) {

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "rebound/recover/adam.h"
 #include "rebound/recover/problem.h"
 
 namespace rebound {
@@ -32,9 +33,7 @@ struct SolverOptions {
   // Changes results.
   int64_t max_steps = 100;
   double lr = 0.1;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
+  AdamOptions adam;
   StopRule stop = StopRule::kNever;
   bool is_shared = false;  // one delta for the whole batch
   // Changes cost only: drift is measured at every step and kept with the trace.

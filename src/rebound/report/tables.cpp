@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -22,24 +23,55 @@ const std::map<std::string, std::string> kQuestions = {
     {"inject", "Can this budget write anything at all? The same search towards other targets."},
     {"power", "Would a route have been found? Flips not recovered, with a leak planted for the check."}};
 
-std::vector<Column> row_columns(Detail detail) {
-  std::vector<Column> columns = {{"row"},
-                                 {"recovered", true},
-                                 {"95 % interval", true},
-                                 {"drift pre", true},
-                                 {"norm", true},
-                                 {"s/prompt", true}};
-  if (detail == Detail::kShort) return columns;
-  columns.insert(columns.begin(), {"#", true});
-  for (const char* title : {"norm rel",
-                            "drift pre L2",
-                            "drift post",
-                            "drift post L2",
-                            "reactivated",
-                            "no reactivation",
-                            "KL to base"}) {
-    columns.push_back({title, true});
+// Figures of a row past its interval. Optional ones are shown where some row of the table has them.
+struct RowFigure {
+  const char* title;
+  Detail detail;  // the least at which it is shown
+  bool is_optional;
+  std::function<double(const RowSummary&)> value;
+};
+
+double extra(const RowSummary& row, const char* key) {
+  const auto found = row.extra.find(key);
+  return found != row.extra.end() && found->is_number() ? found->get<double>() : kNotMeasured;
+}
+
+const std::vector<RowFigure>& row_figures() {
+  static const auto of = [](const char* key) { return [key](const RowSummary& row) { return extra(row, key); }; };
+  static const std::vector<RowFigure> figures = {
+      {"base-like", Detail::kShort, true, of("base_like")},
+      {"degenerate", Detail::kShort, true, of("degenerate")},
+      {"drift pre", Detail::kShort, false, [](const RowSummary& row) { return row.drift_pre_rel; }},
+      {"norm", Detail::kShort, false, [](const RowSummary& row) { return row.norm_mean; }},
+      {"s/prompt", Detail::kShort, false, [](const RowSummary& row) { return row.seconds_per_prompt; }},
+      {"norm rel", Detail::kFull, false, [](const RowSummary& row) { return row.norm_rel_mean; }},
+      {"drift pre L2", Detail::kFull, false, [](const RowSummary& row) { return row.drift_pre_l2; }},
+      {"drift post", Detail::kFull, false, [](const RowSummary& row) { return row.drift_post_rel; }},
+      {"drift post L2", Detail::kFull, false, [](const RowSummary& row) { return row.drift_post_l2; }},
+      {"reactivated", Detail::kFull, true, [](const RowSummary& row) { return row.reactivated_fraction; }},
+      {"no reactivation", Detail::kFull, true, [](const RowSummary& row) { return row.zero_reactivation; }},
+      {"KL to base", Detail::kFull, true, [](const RowSummary& row) { return row.kl_to_base; }},
+      {"drift generating", Detail::kFull, true, of("drift_generation_rel")},
+      {"not refused", Detail::kFull, true, of("non_refusal")},
+      {"strictly base-like", Detail::kFull, true, of("strict_base_like")}};
+  return figures;
+}
+
+std::vector<const RowFigure*> shown_figures(const AuditSummary& summary, Detail detail) {
+  std::vector<const RowFigure*> shown;
+  for (const RowFigure& figure : row_figures()) {
+    if (figure.detail == Detail::kFull && detail == Detail::kShort) continue;
+    const bool has_value = std::any_of(summary.rows.begin(), summary.rows.end(),
+                                       [&](const RowSummary& row) { return std::isfinite(figure.value(row)); });
+    if (has_value || !figure.is_optional) shown.push_back(&figure);
   }
+  return shown;
+}
+
+std::vector<Column> row_columns(const AuditSummary& summary, Detail detail) {
+  std::vector<Column> columns = {{"row"}, {"recovered", true}, {"95 % interval", true}};
+  if (detail == Detail::kFull) columns.insert(columns.begin(), {"#", true});
+  for (const RowFigure* figure : shown_figures(summary, detail)) columns.push_back({figure->title, true});
   return columns;
 }
 
@@ -59,24 +91,11 @@ std::string row_label(const RowSummary& row) {
   return concat(words(*row.control), target, " · ", name);
 }
 
-Cells row_cells(const RowSummary& row, size_t index, Detail detail) {
-  Cells cells = {row_label(row),
-                 count_of(row.recovered, row.n_valid),
-                 percent_interval(row.ci_low, row.ci_high),
-                 show(row.drift_pre_rel),
-                 show(row.norm_mean),
-                 show(row.seconds_per_prompt)};
-  if (detail == Detail::kShort) return cells;
-  cells.insert(cells.begin(), std::to_string(index + 1));
-  for (const double figure : {row.norm_rel_mean,
-                              row.drift_pre_l2,
-                              row.drift_post_rel,
-                              row.drift_post_l2,
-                              row.reactivated_fraction,
-                              row.zero_reactivation,
-                              row.kl_to_base}) {
-    cells.push_back(show(figure));
-  }
+Cells row_cells(const AuditSummary& summary, size_t index, Detail detail) {
+  const RowSummary& row = summary.rows[index];
+  Cells cells = {row_label(row), count_of(row.recovered, row.n_valid), percent_interval(row.ci_low, row.ci_high)};
+  if (detail == Detail::kFull) cells.insert(cells.begin(), std::to_string(index + 1));
+  for (const RowFigure* figure : shown_figures(summary, detail)) cells.push_back(show(figure->value(row)));
   return cells;
 }
 
@@ -120,6 +139,17 @@ Table list_table(const std::string& title, const Json& list) {
   return table;
 }
 
+// Flip, base, defended: verdicts of whole answers, else scores.
+Cells flip_cells(const StoredExample& example) {
+  if (!example.extra.contains("flip")) {
+    return {example.is_valid ? "yes" : "no", show(example.base_score), show(example.defended_score)};
+  }
+  const auto verdict = [&](const char* run) {
+    return words(example.extra.value(run, Json::object()).value("verdict", ""));
+  };
+  return {words(example.extra.value("flip", "")), verdict("base"), verdict("defended")};
+}
+
 std::string median_text(const std::vector<double>& values) {
   const double value = median(values);
   return std::isinf(value) ? "censored" : show(value);
@@ -128,17 +158,17 @@ std::string median_text(const std::vector<double>& values) {
 }  // namespace
 
 Table attack_table(const AuditSummary& summary, Detail detail) {
-  Table table{.title = "Attack", .columns = row_columns(detail), .rows = {}};
+  Table table{.title = "Attack", .columns = row_columns(summary, detail), .rows = {}};
   for (size_t i = 0; i < summary.rows.size(); ++i) {
     if (summary.rows[i].is_attack()) {
-      table.rows.push_back(row_cells(summary.rows[i], i, detail));
+      table.rows.push_back(row_cells(summary, i, detail));
     }
   }
   return table;
 }
 
 Table control_table(const AuditSummary& summary, Detail detail) {
-  Table table{.title = "Controls", .columns = row_columns(detail), .rows = {}};
+  Table table{.title = "Controls", .columns = row_columns(summary, detail), .rows = {}};
   std::vector<size_t> order;
   for (size_t i = 0; i < summary.rows.size(); ++i) {
     if (!summary.rows[i].is_attack()) order.push_back(i);
@@ -146,7 +176,7 @@ Table control_table(const AuditSummary& summary, Detail detail) {
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return control_rank(summary.rows[a]) < control_rank(summary.rows[b]);
   });
-  for (const size_t i : order) table.rows.push_back(row_cells(summary.rows[i], i, detail));
+  for (const size_t i : order) table.rows.push_back(row_cells(summary, i, detail));
   return table;
 }
 
@@ -218,15 +248,13 @@ Table prompt_table(const ReportInput& input, bool show_text) {
   }
   std::map<std::pair<std::string, int64_t>, std::string> outcomes;
   for (const StoredResult& result : input.results) {
+    const std::string verdict = words(result.figures.value("verdict", ""));
     outcomes.emplace(std::pair(result.row, result.prompt),
-                     concat(result.recovered ? "✓ " : "✗ ", show(result.score)));
+                     concat(result.recovered ? "✓ " : "✗ ", verdict.empty() ? show(result.score) : verdict));
   }
   for (const StoredExample& example : input.examples) {
-    Cells cells = {example.id.empty() ? std::to_string(example.prompt) : example.id,
-                   example.split,
-                   example.is_valid ? "yes" : "no",
-                   show(example.base_score),
-                   show(example.defended_score)};
+    Cells cells = {example.id.empty() ? std::to_string(example.prompt) : example.id, example.split};
+    for (std::string& cell : flip_cells(example)) cells.push_back(std::move(cell));
     if (show_text) cells.insert(cells.begin() + 1, example.text);
     for (const std::string& attack : attacks) {
       const auto found = outcomes.find({attack, example.prompt});

@@ -150,4 +150,13 @@ std::optional<int64_t> Tokenizer::eos_id() const { return state_->eos_id; }
 const SpecialTexts& Tokenizer::special_texts() const { return state_->special; }
 const std::vector<ControlToken>& Tokenizer::control_tokens() const { return state_->control; }
 
+std::set<int64_t> end_of_turn_tokens(const Tokenizer& tokenizer) {
+  std::set<int64_t> ends;
+  if (const auto eos = tokenizer.eos_id()) ends.insert(*eos);
+  for (const char* text : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>"}) {
+    if (const auto id = tokenizer.find_id(text)) ends.insert(*id);
+  }
+  return ends;
+}
+
 }  // namespace rebound

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -77,5 +78,8 @@ class Tokenizer {
   explicit Tokenizer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// Tokens that end an assistant's turn: the end token and the well-known ends of chat formats.
+std::set<int64_t> end_of_turn_tokens(const Tokenizer& tokenizer);
 
 }  // namespace rebound

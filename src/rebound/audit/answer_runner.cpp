@@ -1,0 +1,186 @@
+#include "rebound/audit/answer_runner.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+
+#include "rebound/audit/answer_defence.h"
+#include "rebound/audit/answer_rows.h"
+#include "rebound/audit/answer_summarise.h"
+#include "rebound/audit/environment.h"
+#include "rebound/audit/run_folder.h"
+#include "rebound/audit/utility.h"
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "rebound/base/progress.h"
+#include "rebound/base/rng.h"
+
+namespace rebound {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int64_t kUtilityContexts = 8;
+
+class AnswerRun {
+ public:
+  AnswerRun(const AnswerAuditSpec& spec, Store store, const fs::path& folder, const std::function<bool()>& is_interrupted)
+      : spec_(spec), store_(std::move(store)), folder_(folder), is_interrupted_(is_interrupted) {}
+
+  AuditSummary finish() {
+    const auto started = std::chrono::steady_clock::now();
+    subject_ = load_answer_subject(spec_);
+    choose_defence();
+    find_flips();
+    const std::vector<AnswerRow> rows = answer_rows(spec_);
+    run_rows(rows);
+    AuditSummary summary = make_summary(rows);
+    summary.environment["wall_seconds"] =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    summary.environment["cpu_seconds"] = cpu_seconds();
+    summary.environment["peak_memory_bytes"] = peak_memory_bytes();
+    write_file_atomically(folder_ / "summary.json", summary.to_json().dump(2) + "\n");
+    return summary;
+  }
+
+ private:
+  // The sweep is not repeated on resume: its choice is kept, and the same strength gives the same clamps.
+  void choose_defence() {
+    AnswerAuditSpec spec = spec_;
+    const auto known = store_.artefact("choice");
+    const Json choice = known ? parse_json(*known, "run.sqlite") : Json();
+    if (choice.is_object()) spec.defence.strength = choice.at("strength").get<double>();
+    defence_ = choose_answer_defence(spec, subject_, /*is_tried=*/!known);
+    if (known) defence_.choice = choice;
+    else store_.put_artefact("choice", defence_.choice.dump());
+    if (!store_.artefact("utility")) {
+      const Json cost =
+          measure_cost_of_hooks(*subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kUtilityContexts);
+      store_.put_artefact("utility", cost.dump());
+    }
+  }
+
+  void find_flips() {
+    say(concat("answering ", subject_.test.size(), " requests with and without the defence"));
+    const auto base = answer_all(subject_, subject_.test, {}, spec_.max_new_tokens);
+    const auto defended = answer_all(subject_, subject_.test, defence_.plan->hooks(), spec_.max_new_tokens);
+    const auto base_verdicts = assess_all(subject_, subject_.test, base);
+    const auto defended_verdicts = assess_all(subject_, subject_.test, defended);
+    std::vector<StoredExample> examples;
+    for (size_t i = 0; i < subject_.test.size(); ++i) {
+      const PosedRequest& posed = subject_.test[i];
+      const bool answers = base_verdicts[i].verdict == AnswerVerdict::kOnTopic;
+      const bool is_refused = answers && defended_verdicts[i].verdict == AnswerVerdict::kRefused;
+      const bool is_broken = answers && defended_verdicts[i].verdict == AnswerVerdict::kDegenerate;
+      StoredExample example{.prompt = static_cast<int64_t>(i), .id = posed.request.id, .is_valid = is_refused};
+      example.extra = {{"set", posed.set},
+                       {"category", posed.request.category},
+                       {"cluster", posed.request.cluster},
+                       {"flip", is_refused ? "refused" : is_broken ? "broken" : "none"},
+                       {"base", redacted(base[i], posed, base_verdicts[i])},
+                       {"defended", redacted(defended[i], posed, defended_verdicts[i])}};
+      examples.push_back(std::move(example));
+      n_broken_ += is_broken;
+      if (is_refused) flips_.push_back({&posed, static_cast<int64_t>(i), base[i], defended[i]});
+    }
+    store_.put_examples(examples);
+    say(concat(flips_.size(), " of ", subject_.test.size(), " requests are refused flips, ", n_broken_,
+               " are broken ones"));
+  }
+
+  Json redacted(const std::vector<int64_t>& answer, const PosedRequest& posed, const AnswerAssessment& assessment) const {
+    Json json = to_json(redact(subject_.text_of(answer), posed.request.category));
+    json["verdict"] = name_of(assessment.verdict);
+    json["safety_cue"] = assessment.has_safety_cue;
+    return json;
+  }
+
+  // Batches are cut from all flips in order; a foreign answer is that of a flip of another cluster.
+  AnswerBatch batch_of(size_t first) const {
+    AnswerBatch batch{&subject_, &spec_, defence_.plan, {}, {}};
+    const size_t end = std::min(flips_.size(), first + static_cast<size_t>(spec_.batch));
+    batch.flips.assign(flips_.begin() + static_cast<std::ptrdiff_t>(first),
+                       flips_.begin() + static_cast<std::ptrdiff_t>(end));
+    for (int64_t draw = 0; draw < spec_.controls.inject_answers && flips_.size() > 1; ++draw) {
+      std::vector<std::vector<int64_t>> answers;
+      for (const AnswerFlip& flip : batch.flips) {
+        Rng rng({spec_.seed, static_cast<uint64_t>(flip.index), static_cast<uint64_t>(draw), 72});
+        const AnswerFlip* other = &flip;
+        for (int attempt = 0; attempt < 50 && is_related(*other, flip); ++attempt) {
+          other = &flips_[static_cast<size_t>(rng.below(static_cast<int64_t>(flips_.size())))];
+        }
+        answers.push_back(other->base_answer);
+      }
+      batch.foreign_answers.push_back(std::move(answers));
+    }
+    return batch;
+  }
+
+  static bool is_related(const AnswerFlip& a, const AnswerFlip& b) {
+    return a.index == b.index || a.posed->request.cluster == b.posed->request.cluster;
+  }
+
+  void run_rows(const std::vector<AnswerRow>& rows) {
+    const size_t width = static_cast<size_t>(spec_.batch), n_batches = (flips_.size() + width - 1) / width;
+    Progress progress("audit", static_cast<int64_t>(rows.size() * n_batches));
+    int64_t done = 0;
+    for (const AnswerRow& row : rows) {
+      for (size_t b = 0; b < n_batches; ++b) {
+        progress.update(done++, row.head.name);
+        if (store_.is_done(row.head.name, static_cast<int64_t>(b))) continue;
+        check_interrupt(is_interrupted_, folder_);
+        FinishedBatch finished{.row = row.head.name, .batch = static_cast<int64_t>(b)};
+        finished.results = row.run(batch_of(b * width));
+        store_.put_batch(finished);
+      }
+    }
+    progress.update(done, "done");
+  }
+
+  AuditSummary make_summary(const std::vector<AnswerRow>& rows) {
+    AnswerSummaryInput input{spec_, store_, {}, {}, static_cast<int64_t>(subject_.test.size()),
+                             static_cast<int64_t>(flips_.size()), n_broken_};
+    for (const AnswerRow& row : rows) input.heads.push_back(row.head);
+    for (const PosedRequest& posed : subject_.test) input.clusters.push_back(posed.request.cluster);
+    AuditSummary summary = summarise_answers(input);
+    summary.behaviour = spec_.behaviour.kind;
+    summary.model = subject_.model_name;
+    for (const std::string& name : defence_.sae_names) summary.sae += (summary.sae.empty() ? "" : ", ") + name;
+    if (summary.sae.empty()) summary.sae = "no SAE";
+    summary.defence = {{"clamps", defence_.plan->to_json()}};
+    if (!defence_.choice.is_null()) summary.defence["choice"] = defence_.choice;
+    if (const auto utility = store_.artefact("utility")) {
+      summary.controls["utility"] = parse_json(*utility, "run.sqlite");
+    }
+    summary.environment = describe_build();
+    summary.environment["dtype"] = spec_.dtype;
+    summary.environment["seed"] = spec_.seed;
+    summary.environment["model_sha256"] = subject_.model_sha256;
+    return summary;
+  }
+
+  AnswerAuditSpec spec_;
+  Store store_;
+  fs::path folder_;
+  const std::function<bool()>& is_interrupted_;
+  AnswerSubject subject_;
+  ChosenDefence defence_;
+  std::vector<AnswerFlip> flips_;
+  int64_t n_broken_ = 0;
+};
+
+}  // namespace
+
+AuditSummary run_answer_audit(const AnswerAuditSpec& spec, const fs::path& folder,
+                              const std::function<bool()>& is_interrupted) {
+  spec.validate();
+  return run_in_new_folder(folder, to_json(spec), [&](Store store) {
+    return AnswerRun(spec, std::move(store), folder, is_interrupted).finish();
+  });
+}
+
+AuditSummary resume_answer_audit(const fs::path& folder, const std::function<bool()>& is_interrupted) {
+  const AnswerAuditSpec spec = read_answer_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
+  return AnswerRun(spec, open_or_create_store(folder), folder, is_interrupted).finish();
+}
+
+}  // namespace rebound

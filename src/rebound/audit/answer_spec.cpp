@@ -1,0 +1,216 @@
+#include "rebound/audit/answer_spec.h"
+
+#include <algorithm>
+#include <set>
+#include <sstream>
+
+#include "rebound/base/error.h"
+
+namespace rebound {
+namespace {
+
+template <class T>
+void read(ObjectReader& in, const char* key, T& value) {
+  value = in.get(key, value);
+}
+
+AnswerBehaviourSpec read_behaviour(const Json& json, const std::string& where, AnswerBehaviourSpec spec) {
+  ObjectReader in(json, where);
+  read(in, "kind", spec.kind);
+  read(in, "requests", spec.requests);
+  read(in, "n_train", spec.n_train);
+  read(in, "n_test", spec.n_test);
+  read(in, "ids", spec.ids);
+  in.finish();
+  return spec;
+}
+
+AnswerDefenceSpec read_defence(const Json& json, const std::string& where, AnswerDefenceSpec spec) {
+  ObjectReader in(json, where);
+  read(in, "kind", spec.kind);
+  read(in, "layers", spec.layers);
+  read(in, "saes", spec.saes);
+  read(in, "features", spec.features);
+  read(in, "edits", spec.edits);
+  read(in, "strengths", spec.strengths);
+  const Json strength = in.get<Json>("strength", Json());
+  require<ConfigError>(strength.is_null() || strength.is_number(), where, ".strength: got ", strength.dump(),
+                       ", expected a number");
+  if (strength.is_number()) spec.strength = strength.get<double>();
+  read(in, "max_degenerate", spec.max_degenerate);
+  read(in, "n_safe", spec.n_safe);
+  in.finish();
+  return spec;
+}
+
+AnswerRowSpec read_row(const Json& json, const std::string& where) {
+  ObjectReader in(json, where);
+  AnswerRowSpec row;
+  read(in, "constraint", row.constraint);
+  with_context(where + ".constraint", [&] { return cross_rung_of(row.constraint).name; });
+  const std::string objective = in.get<std::string>("objective", "answer");
+  require<ConfigError>(objective == "answer" || objective == "minimal_budget", where, ".objective: got \"", objective,
+                       "\", expected answer or minimal_budget");
+  row.kind = objective == "answer" ? RowKind::kAttack : RowKind::kMinimalBudget;
+  read(in, "budget", row.budget);
+  read(in, "steps", row.steps);
+  read(in, "lr", row.lr);
+  in.finish();
+  return row;
+}
+
+AnswerControlSpec read_controls(const Json& json, const std::string& where, AnswerControlSpec spec) {
+  if (json.is_boolean()) {
+    spec.is_on = json.get<bool>();
+    return spec;
+  }
+  ObjectReader in(json, where);
+  spec.is_on = in.get("on", true);
+  read(in, "random_draws", spec.random_draws);
+  read(in, "inject_answers", spec.inject_answers);
+  in.finish();
+  return spec;
+}
+
+std::vector<AnswerRowSpec> rows_of(Preset preset) {
+  const auto row = [](const char* constraint, RowKind kind = RowKind::kAttack, double budget = 40, int64_t steps = 60,
+                      double lr = 0.1) { return AnswerRowSpec{constraint, kind, budget, steps, lr}; };
+  std::vector<AnswerRowSpec> rows = {row("forward_projection"), row("none"), row("forward_projection_decoder"),
+                                     row("forward_projection", RowKind::kMinimalBudget)};
+  if (preset == Preset::kQuick) return rows;
+  rows.push_back(row("penalty"));
+  rows.push_back(row("first_site"));
+  rows.push_back(row("jacobian", RowKind::kAttack, 40, 20));
+  rows.push_back(row("jacobian_sampled", RowKind::kAttack, 40, 80, 0.03));
+  for (const double budget : {5.0, 10.0, 20.0}) {
+    rows.push_back(row("forward_projection", RowKind::kAttack, budget));
+  }
+  return rows;
+}
+
+Json list_of_names() { return {"refusal", "refusal-benign"}; }
+
+}  // namespace
+
+std::string AnswerRowSpec::name() const {
+  std::ostringstream out;
+  out << constraint << "/" << objective() << "/per_prompt@" << budget;
+  return out.str();
+}
+
+bool is_answer_behaviour(const std::string& kind) { return kind == "refusal" || kind == "refusal-benign"; }
+
+Preset parse_preset(const std::string& text) {
+  if (text == "quick") return Preset::kQuick;
+  if (text == "full") return Preset::kFull;
+  throw ConfigError(concat("--preset: got \"", text, "\", expected quick or full"));
+}
+
+const AnswerRowSpec& AnswerAuditSpec::headline() const {
+  for (const AnswerRowSpec& row : rows) {
+    if (row.constraint == "forward_projection" && row.kind == RowKind::kAttack) return row;
+  }
+  const auto last = std::find_if(rows.rbegin(), rows.rend(), [](const auto& row) { return row.kind == RowKind::kAttack; });
+  return last == rows.rend() ? rows.back() : *last;
+}
+
+void AnswerAuditSpec::validate() const {
+  require<ConfigError>(is_answer_behaviour(behaviour.kind), "behaviour.kind: got \"", behaviour.kind,
+                       "\", expected one of ", list_of_names().dump());
+  require<ConfigError>(!behaviour.requests.empty(), "behaviour.requests: got none, expected at least one set");
+  require<ConfigError>(behaviour.n_train > 0 && behaviour.n_test > 0,
+                       "behaviour: got n_train or n_test < 1, expected at least 1");
+  require<ConfigError>(defence.kind == "directions" || defence.kind == "features" || defence.kind == "edits",
+                       "defence.kind: got \"", defence.kind, "\", expected directions, features or edits");
+  require<ConfigError>(defence.kind != "directions" || !defence.layers.empty(),
+                       "defence.layers: got none, expected at least one");
+  require<ConfigError>(defence.kind != "features" || !defence.saes.empty(),
+                       "defence.saes: got none, expected at least one SAE folder");
+  require<ConfigError>(defence.kind != "edits" || !defence.edits.empty(),
+                       "defence.edits: got none, expected at least one clamp");
+  require<ConfigError>(defence.strength.has_value() || !defence.strengths.empty(),
+                       "defence.strengths: got none, expected at least one");
+  require<ConfigError>(defence.features > 0, "defence.features: got ", defence.features, ", expected > 0");
+  require<ConfigError>(target_tokens > 0 && max_new_tokens >= target_tokens, "target_tokens: got ", target_tokens,
+                       " with max_new_tokens ", max_new_tokens, ", expected 1..max_new_tokens");
+  require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
+  require<ConfigError>(dtype == "float32" || dtype == "bfloat16", "dtype: got \"", dtype,
+                       "\", expected float32 or bfloat16");
+  require<ConfigError>(!rows.empty(), "rows: got none, expected at least one");
+  std::set<std::string> names;
+  for (const AnswerRowSpec& row : rows) {
+    require<ConfigError>(names.insert(row.name()).second, "rows: got \"", row.name(), "\" twice");
+    require<ConfigError>(row.budget > 0 && row.steps >= 0 && row.lr > 0, "rows: got budget ", row.budget, ", steps ",
+                         row.steps, ", lr ", row.lr, ", expected budget > 0, steps >= 0, lr > 0");
+  }
+}
+
+AnswerAuditSpec default_answer_spec(const std::string& kind, Preset preset) {
+  AnswerAuditSpec spec;
+  spec.behaviour.kind = kind;
+  if (kind == "refusal-benign") spec.behaviour.requests = {"harmless"};
+  else if (preset == Preset::kQuick) spec.behaviour.requests = {"advbench"};
+  spec.rows = rows_of(preset);
+  if (preset == Preset::kFull) {
+    spec.behaviour.n_test = 48;
+    spec.max_new_tokens = 128;
+    spec.controls = {.is_on = true, .random_draws = 5, .inject_answers = 3};
+  }
+  return spec;
+}
+
+AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
+  ObjectReader in(json, where);
+  std::string kind = "refusal";
+  if (in.has("behaviour")) kind = ObjectReader(in.at("behaviour"), where + ".behaviour").get("kind", kind);
+  AnswerAuditSpec spec = default_answer_spec(kind, Preset::kQuick);
+  read(in, "model", spec.model);
+  if (in.has("behaviour")) spec.behaviour = read_behaviour(in.at("behaviour"), where + ".behaviour", spec.behaviour);
+  if (in.has("defence")) spec.defence = read_defence(in.at("defence"), where + ".defence", spec.defence);
+  if (in.has("rows")) {
+    const Json& rows = in.at("rows");
+    require<ConfigError>(rows.is_array(), where, ".rows: got ", rows.type_name(), ", expected a list");
+    spec.rows.clear();
+    for (size_t i = 0; i < rows.size(); ++i) spec.rows.push_back(read_row(rows[i], concat(where, ".rows[", i, "]")));
+  }
+  if (in.has("controls")) spec.controls = read_controls(in.at("controls"), where + ".controls", spec.controls);
+  for (const char* key : {"behaviour", "defence", "rows", "controls"}) in.get<Json>(key, Json());
+  read(in, "target_tokens", spec.target_tokens);
+  read(in, "max_new_tokens", spec.max_new_tokens);
+  read(in, "batch", spec.batch);
+  const int64_t seed = in.get<int64_t>("seed", 0);
+  require<ConfigError>(seed >= 0, where, ".seed: got ", seed, ", expected >= 0");
+  spec.seed = static_cast<uint64_t>(seed);
+  read(in, "dtype", spec.dtype);
+  in.finish();
+  spec.validate();
+  return spec;
+}
+
+Json to_json(const AnswerAuditSpec& spec) {
+  Json rows = Json::array();
+  for (const AnswerRowSpec& row : spec.rows) {
+    rows.push_back({{"constraint", row.constraint}, {"objective", row.objective()}, {"budget", row.budget},
+                    {"steps", row.steps}, {"lr", row.lr}});
+  }
+  const AnswerBehaviourSpec& b = spec.behaviour;
+  const AnswerDefenceSpec& d = spec.defence;
+  return {{"model", spec.model},
+          {"behaviour",
+           {{"kind", b.kind}, {"requests", b.requests}, {"n_train", b.n_train}, {"n_test", b.n_test}, {"ids", b.ids}}},
+          {"defence",
+           {{"kind", d.kind}, {"layers", d.layers}, {"saes", d.saes}, {"features", d.features}, {"edits", d.edits},
+            {"strengths", d.strengths}, {"strength", d.strength ? Json(*d.strength) : Json()},
+            {"max_degenerate", d.max_degenerate}, {"n_safe", d.n_safe}}},
+          {"rows", rows},
+          {"controls",
+           {{"on", spec.controls.is_on}, {"random_draws", spec.controls.random_draws},
+            {"inject_answers", spec.controls.inject_answers}}},
+          {"target_tokens", spec.target_tokens},
+          {"max_new_tokens", spec.max_new_tokens},
+          {"batch", spec.batch},
+          {"seed", spec.seed},
+          {"dtype", spec.dtype}};
+}
+
+}  // namespace rebound

@@ -1,0 +1,22 @@
+// Clamps as data: a JSON list, each entry one site.
+//
+//   {"site": "blocks.10.hook_resid_pre", "direction": [0.1, ...] or "file.safetensors#name",
+//    "edit": {"kind": "add", "strength": 0.5}, "positions": "all", "sink_norm": 1200}
+//   {"sae": "assets/sae/NAME", "features": [3, 8],
+//    "edit": {"kind": "scale", "value": 3, "when": "active_only"}, "positions": "all", "sink_norm": 1200}
+//
+// "value" is a number or one for each feature. Without "sink_norm" only position 0 counts as a sink.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "rebound/intervene/clamp.h"
+#include "rebound/model/transformer.h"
+
+namespace rebound {
+
+// Throws ConfigError naming the entry; DataError or IoError from its files.
+std::vector<std::shared_ptr<const Clamp>> read_clamps(const Json& list, const Transformer& model);
+
+}  // namespace rebound

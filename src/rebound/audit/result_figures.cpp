@@ -1,0 +1,100 @@
+#include "rebound/audit/result_figures.h"
+
+#include <cmath>
+
+#include "rebound/audit/summary.h"
+#include "rebound/stats/intervals.h"
+#include "rebound/stats/quantile.h"
+
+namespace rebound {
+namespace {
+
+using Results = std::vector<StoredResult>;
+
+struct Paired {
+  std::vector<double> a, b;
+  BootstrapOptions options;
+};
+
+Paired pair_up(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b,
+               const std::vector<int64_t>& clusters) {
+  Paired paired;
+  for (const auto& [prompt, value] : a) {
+    const auto other = b.find(prompt);
+    if (other == b.end()) continue;
+    paired.a.push_back(value);
+    paired.b.push_back(other->second);
+    paired.options.clusters.push_back(clusters[static_cast<size_t>(prompt)]);
+  }
+  return paired;
+}
+
+// Minimal budget per nat of gap, by prompt (median over its targets); infinite where censored.
+std::map<int64_t, double> cost_per_nat(const Results& results) {
+  std::map<int64_t, std::vector<double>> costs;
+  for (const StoredResult& result : results) {
+    const double gap = figure(result, "gap"), budget = figure(result, "minimal_budget");
+    if (!(gap > 1e-3)) continue;  // nothing to write
+    costs[result.prompt].push_back(std::isfinite(budget) ? budget / gap : std::numeric_limits<double>::infinity());
+  }
+  std::map<int64_t, double> medians;
+  for (const auto& [prompt, values] : costs) medians[prompt] = median(values);
+  return medians;
+}
+
+}  // namespace
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+double figure(const StoredResult& result, const char* name) {
+  const auto found = result.figures.find(name);
+  if (found == result.figures.end() || !found->is_number()) return kNotMeasured;
+  return found->get<double>();
+}
+
+std::vector<double> figures(const Results& results, const char* name) {
+  std::vector<double> values;
+  for (const StoredResult& result : results) {
+    const double value = figure(result, name);
+    if (std::isfinite(value)) values.push_back(value);
+  }
+  return values;
+}
+
+std::map<int64_t, double> rates_by_prompt(const Results& results) {
+  std::map<int64_t, std::pair<double, double>> sums;
+  for (const StoredResult& result : results) {
+    sums[result.prompt].first += result.recovered;
+    sums[result.prompt].second += 1;
+  }
+  std::map<int64_t, double> rates;
+  for (const auto& [prompt, sum] : sums) rates[prompt] = sum.first / sum.second;
+  return rates;
+}
+
+double mean_figure(const Results& results, const char* name) { return mean(figures(results, name)); }
+
+Estimate paired_difference(const Results& a, const Results& b, const std::vector<int64_t>& clusters) {
+  const Paired paired = pair_up(rates_by_prompt(a), rates_by_prompt(b), clusters);
+  return bootstrap_difference(paired.a, paired.b, paired.options);
+}
+
+Estimate specificity_per_nat(const Results& inject, const Results& recover, const std::vector<int64_t>& clusters) {
+  std::map<int64_t, double> recovery = cost_per_nat(recover);
+  std::erase_if(recovery, [](const auto& entry) { return !std::isfinite(entry.second); });
+  const Paired paired = pair_up(cost_per_nat(inject), recovery, clusters);
+  return bootstrap_ratio(paired.a, paired.b, RatioKind::kMedianOfRatios, paired.options);
+}
+
+Json median_budget(const Results& results, double cap) {
+  std::vector<double> budgets;
+  for (const StoredResult& result : results) budgets.push_back(figure(result, "minimal_budget"));
+  const CensoredMedian median = censored_median(budgets, cap);
+  return {{"value", to_string(median)}, {"n", median.n}, {"n_censored", median.n_censored}};
+}
+
+Json estimate_json(const Estimate& estimate) {
+  return {{"value", finite_or_null(estimate.value)}, {"ci_low", finite_or_null(estimate.low)}, {"ci_high", finite_or_null(estimate.high)}};
+}
+
+}  // namespace rebound

@@ -1,0 +1,137 @@
+#include "rebound/recover/cross_generate.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "rebound/base/parallel.h"
+#include "rebound/model/decoder.h"
+
+namespace rebound {
+namespace {
+
+// The examples of one thread: attacked ones first, their twins behind them.
+class TwinRun {
+ public:
+  TwinRun(const Transformer& model, const ClampPlan& plan, const std::vector<std::vector<int64_t>>& prompts, at::Tensor delta,
+          Span projected)
+      : plan_(plan), delta_(std::move(delta)), n_(delta_.size(0)), projected_(projected) {
+    std::vector<int64_t> first;
+    for (const auto& prompt : prompts) first.push_back(static_cast<int64_t>(prompt.size()) - 1);
+    first_ = at::tensor(first, at::kLong).unsqueeze(1);
+    for (const auto& clamp : plan.clamps()) {
+      bases_.push_back(projected == Span::kNone ? at::Tensor() : protected_basis(*clamp, projected));
+    }
+    shift_ = at::zeros({n_}, at::kDouble);
+    reference_ = at::zeros({n_}, at::kDouble);
+    effective_ = at::zeros({n_}, at::kDouble);
+    after_ = at::zeros({n_}, at::kDouble);
+    is_alive_ = at::ones({n_}, at::kBool);
+    std::vector<std::vector<int64_t>> both = prompts;
+    both.insert(both.end(), prompts.begin(), prompts.end());
+    batch_ = TokenBatch::from(both);
+    model_ = &model;
+  }
+
+  AttackedAnswers finish(const AttackedAnswerOptions& options) {
+    Hooks hooks;
+    for (size_t i = 0; i < plan_.size(); ++i) {
+      hooks.edits[plan_.clamps()[i]->site()] = [this, i](const at::Tensor& value, const Rows& rows) {
+        return edit(i, value, rows);
+      };
+    }
+    AttackedAnswers answers;
+    answers.tokens.resize(static_cast<size_t>(n_));
+    Decoder decoder(*model_, batch_, hooks);
+    for (int64_t step = 0; step < options.max_new_tokens; ++step) {
+      const at::Tensor chosen = decoder.logits().narrow(0, 0, n_).argmax(-1);
+      keep_tokens(chosen, options, decoder, answers);
+      if (step + 1 == options.max_new_tokens || !is_alive_.any().item<bool>()) break;
+      decoder.step(at::cat({chosen, chosen}));
+    }
+    for (int64_t i = 0; i < n_; ++i) {
+      const double reference = reference_[i].item<double>();
+      answers.drift_rel.push_back(std::sqrt(shift_[i].item<double>() / std::max(reference, 1e-24)));
+      answers.norm.push_back(std::sqrt(effective_[i].item<double>()));
+      answers.norm_after.push_back(std::sqrt(after_[i].item<double>()));
+    }
+    return answers;
+  }
+
+ private:
+  void keep_tokens(const at::Tensor& chosen, const AttackedAnswerOptions& options, const Decoder& decoder,
+                   AttackedAnswers& answers) {
+    const int64_t most = model_->config().max_position_embeddings;
+    for (int64_t i = 0; i < n_; ++i) {
+      if (!is_alive_[i].item<bool>()) continue;
+      const int64_t token = chosen[i].item<int64_t>();
+      if (options.stop_tokens.count(token) || decoder.length()[i].item<int64_t>() >= most) {
+        is_alive_[i] = false;
+        continue;
+      }
+      answers.tokens[static_cast<size_t>(i)].push_back(token);
+    }
+  }
+
+  at::Tensor edit(size_t i, const at::Tensor& value, const Rows& rows) {
+    const Clamp& clamp = *plan_.clamps()[i];
+    const at::Tensor clamped = clamp.apply(value, rows);
+    const at::Tensor attacked = clamped.narrow(0, 0, n_), twin = clamped.narrow(0, n_, n_);
+    const at::Tensor index = rows.position.narrow(0, 0, n_) - first_;  // [n, r]
+    const at::Tensor is_protected = (index >= 0) & rows.is_real.narrow(0, 0, n_);
+    const at::Tensor is_perturbed = is_protected & (index < delta_.size(2));
+    const at::Tensor safe = index.clamp(0, delta_.size(2) - 1).unsqueeze(-1).expand({-1, -1, delta_.size(3)});
+    const at::Tensor mine = delta_.select(1, static_cast<int64_t>(i)).gather(1, safe) * is_perturbed.unsqueeze(-1);
+    at::Tensor moved = attacked + mine;
+    if (projected_ != Span::kNone) {
+      moved = at::where(is_protected.unsqueeze(-1), twin + project_out(moved - twin, bases_[i]), moved);
+    }
+    const at::Tensor counted = is_protected & is_alive_.unsqueeze(1);
+    const auto total = [&](const at::Tensor& x, const at::Tensor& mask) {
+      return (x.square().sum(-1) * mask).sum(1).to(at::kDouble);
+    };
+    shift_ += total(clamp.read(moved) - clamp.read(twin), counted);
+    reference_ += total(clamp.read(twin), counted);
+    effective_ += total(moved - attacked, counted);
+    after_ += total(moved - attacked, counted & ~is_perturbed);
+    return at::cat({moved, twin});
+  }
+
+  const ClampPlan& plan_;
+  at::Tensor delta_;  // [n, sites, rows, d_model]
+  int64_t n_;
+  Span projected_;
+  const Transformer* model_ = nullptr;
+  TokenBatch batch_;
+  at::Tensor first_, is_alive_;                         // [n, 1], [n]
+  at::Tensor shift_, reference_, effective_, after_;    // [n] float64, squared norms
+  std::vector<at::Tensor> bases_;
+};
+
+}  // namespace
+
+AttackedAnswers generate_attacked(const Transformer& model, const ClampPlan& plan,
+                                  const std::vector<std::vector<int64_t>>& prompts, const at::Tensor& delta,
+                                  Span projected, const AttackedAnswerOptions& options) {
+  const at::NoGradGuard no_grad;
+  const int64_t n = delta.size(0), count = std::min(worker_count(), n);
+  std::vector<AttackedAnswers> parts(static_cast<size_t>(count));
+  run_parts(count, [&](int64_t i) {
+    const at::NoGradGuard no_grad_here;
+    const int64_t first = n * i / count, end = n * (i + 1) / count;
+    parts[static_cast<size_t>(i)] =
+        TwinRun(model, plan, {prompts.begin() + first, prompts.begin() + end}, delta.slice(0, first, end), projected)
+            .finish(options);
+  });
+  AttackedAnswers all;
+  for (const AttackedAnswers& part : parts) {
+    all.tokens.insert(all.tokens.end(), part.tokens.begin(), part.tokens.end());
+    all.drift_rel.insert(all.drift_rel.end(), part.drift_rel.begin(), part.drift_rel.end());
+    all.norm.insert(all.norm.end(), part.norm.begin(), part.norm.end());
+    all.norm_after.insert(all.norm_after.end(), part.norm_after.begin(), part.norm_after.end());
+  }
+  return all;
+}
+
+}  // namespace rebound

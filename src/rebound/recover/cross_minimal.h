@@ -1,0 +1,27 @@
+// The smallest norm with which a search writes a whole target answer, per example: the search at the
+// cap first, then bisection of the norm on a logarithmic scale between the last loss (at first an
+// eighth of the norm it took) and the last win. What is known is that the result wins: an upper bound.
+#pragma once
+
+#include <vector>
+
+#include "rebound/recover/cross_solver.h"
+
+namespace rebound {
+
+struct CrossMinimalOptions {
+  double cap = 40;      // beyond it a budget is censored
+  int64_t rounds = 3;   // of bisection
+  int64_t max_steps = 40;
+  double lr = 0.1;
+};
+
+// [batch]; infinity where the search at the cap did not win.
+std::vector<double> minimal_answer_budgets(const CrossProblem& problem, const CrossRung& rung,
+                                           const CrossMinimalOptions& options);
+
+// How far each target is from being written without a perturbation: the mean over its tokens of the
+// greedy token's logit minus the target's, nats. [batch]
+std::vector<double> answer_gaps(const CrossProblem& problem);
+
+}  // namespace rebound

@@ -1,0 +1,103 @@
+#include "rebound/audit/answer_summarise.h"
+
+#include <gtest/gtest.h>
+
+#include "audit_fixture.h"
+
+namespace rebound {
+namespace {
+
+constexpr int kFlips = 24;
+
+class AnswerSummariseTest : public RunFolderTest {
+ protected:
+  AnswerSummariseTest() { spec.rows = {{"forward_projection"}, {"none"}}; }
+
+  // The first `on_topic` flips answer, the next `refused` refuse, the rest are degenerate.
+  void put(const std::string& row, int on_topic, int refused, double drift) {
+    FinishedBatch batch{.row = row};
+    for (int i = 0; i < kFlips; ++i) {
+      const bool answers = i < on_topic, declines = !answers && i < on_topic + refused;
+      StoredResult result{.prompt = i, .recovered = answers};
+      result.figures = {{"verdict", answers ? "on_topic" : declines ? "refused" : "degenerate"},
+                        {"non_refusal", !declines},
+                        {"degenerate", !answers && !declines},
+                        {"base_like", answers && i % 2 == 0},
+                        {"strict_base_like", false},
+                        {"drift_pre_rel", drift},
+                        {"drift_generation_rel", 2 * drift},
+                        {"floor_violation", 0.5 * drift}};
+      batch.results.push_back(std::move(result));
+    }
+    store().put_batch(batch);
+  }
+  Store& store() {
+    if (!store_) {
+      std::filesystem::create_directories(folder());
+      store_ = std::make_unique<Store>(Store::create(folder() / "run.sqlite"));
+    }
+    return *store_;
+  }
+  AuditSummary summarised() {
+    AnswerSummaryInput input{spec, store(), {}, {}, 30, kFlips, 3};
+    for (const char* name : {"forward_projection/answer/per_prompt@40", "none/answer/per_prompt@40",
+                             "random/forward_projection/answer/per_prompt@40",
+                             "inject/forward_projection/answer/per_prompt@40"}) {
+      RowSummary head;
+      head.name = name;
+      input.heads.push_back(head);
+    }
+    for (int i = 0; i < 30; ++i) input.clusters.push_back(i);
+    return summarise_answers(input);
+  }
+
+  AnswerAuditSpec spec = default_answer_spec("refusal", Preset::kQuick);
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(AnswerSummariseTest, CountsOnTopicAnswersAloneAsRecovered) {
+  put("forward_projection/answer/per_prompt@40", 18, 4, 1e-7);
+  const AuditSummary summary = summarised();
+  const RowSummary& row = summary.rows.front();
+  EXPECT_EQ(row.recovered, 18);
+  EXPECT_DOUBLE_EQ(row.extra.at("non_refusal").get<double>(), 20.0 / 24);
+  EXPECT_DOUBLE_EQ(row.extra.at("degenerate").get<double>(), 2.0 / 24);
+  EXPECT_DOUBLE_EQ(row.extra.at("base_like").get<double>(), 9.0 / 24);
+  EXPECT_DOUBLE_EQ(row.extra.at("drift_generation_rel").get<double>(), 2e-7);
+  EXPECT_EQ(summary.extra.at("n_valid_refused"), kFlips);
+  EXPECT_EQ(summary.extra.at("n_valid_broken"), 3);
+  EXPECT_EQ(summary.to_json().at("n_valid_broken"), 3);
+}
+
+TEST_F(AnswerSummariseTest, AnswersThatTheSameSearchWritesAsEasilyAreNonSpecific) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put("none/answer/per_prompt@40", 24, 0, 0.2);
+  put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
+  put("inject/forward_projection/answer/per_prompt@40", 23, 1, 1e-7);
+  EXPECT_EQ(summarised().verdict, "non-specific");
+}
+
+TEST_F(AnswerSummariseTest, RecoveryThatInjectionDoesNotReachIsAHandle) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put("none/answer/per_prompt@40", 24, 0, 0.2);
+  put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
+  put("inject/forward_projection/answer/per_prompt@40", 4, 20, 1e-7);
+  const AuditSummary summary = summarised();
+  EXPECT_EQ(summary.verdict, "handle");
+  EXPECT_NE(summary.verdict_text.find("unrelated answer"), std::string::npos);
+}
+
+TEST_F(AnswerSummariseTest, AConstraintThatNeverBindsConcludesNothing) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put("none/answer/per_prompt@40", 24, 0, 1e-4);
+  EXPECT_EQ(summarised().verdict, "undetermined");
+}
+
+TEST_F(AnswerSummariseTest, TheSummaryFileReadsBack) {
+  put("forward_projection/answer/per_prompt@40", 10, 14, 1e-7);
+  const AuditSummary summary = summarised();
+  EXPECT_EQ(AuditSummary::from_json(summary.to_json()).to_json(), summary.to_json());
+}
+
+}  // namespace
+}  // namespace rebound

@@ -1,0 +1,76 @@
+#include "rebound/recover/cross_generate.h"
+
+#include <gtest/gtest.h>
+
+#include "cross_fixture.h"
+#include "rebound/model/generate_batch.h"
+
+namespace rebound {
+namespace {
+
+class CrossGenerateTest : public testing::Test {
+ protected:
+  std::vector<std::vector<int64_t>> prompts() const {
+    std::vector<std::vector<int64_t>> ids;
+    for (const TargetAnswer& answer : setting.answers) ids.push_back(answer.prompt);
+    return ids;
+  }
+  AttackedAnswers run(const at::Tensor& delta, Span span, int64_t tokens = 9) const {
+    return generate_attacked(setting.model, *setting.plan, prompts(), delta, span, {.max_new_tokens = tokens});
+  }
+  CrossSetting setting;
+  CrossProblem problem = setting.problem();
+};
+
+TEST_F(CrossGenerateTest, WithoutPerturbationAnswersAreTheDefendedOnes) {
+  GenerateBatchOptions options;
+  options.max_new_tokens = 9;
+  const auto defended = generate_batch(setting.model, prompts(), options, setting.plan->hooks());
+  for (const Span span : {Span::kNone, Span::kEncoder}) {
+    const AttackedAnswers answers = run(problem.zero_delta(), span);
+    EXPECT_EQ(answers.tokens, defended);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_LT(answers.drift_rel[i], 1e-5);
+      EXPECT_LT(answers.norm[i], 1e-3);
+    }
+  }
+}
+
+TEST_F(CrossGenerateTest, ForwardProjectionHoldsWhileGenerating) {
+  const at::Tensor delta = random_delta(problem, 5, 1.0);
+  const AttackedAnswers freely = run(delta, Span::kNone), held = run(delta, Span::kEncoder);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_GT(freely.drift_rel[i], 1e-2);
+    EXPECT_LT(held.drift_rel[i], 1e-5);
+    EXPECT_GT(held.norm_after[i], 0);  // the projection goes on after delta's five rows
+    EXPECT_EQ(freely.norm_after[i], 0);
+  }
+}
+
+// A solution whose whole target is greedy with the target forced writes it when it generates: the
+// forced run and the decoder agree on where delta goes.
+TEST_F(CrossGenerateTest, AWonSearchWritesItsTarget) {
+  const CrossSolution solution =
+      solve_cross(problem, cross_rung_of("none"), {.budget = 200, .max_steps = 150, .lr = 0.1});
+  const AttackedAnswers answers = run(solution.delta, Span::kNone);
+  int won = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    if (!solution.is_won[i]) continue;
+    ++won;
+    const std::vector<int64_t>& target = setting.answers[i].answer;
+    const size_t n = std::min<size_t>(target.size(), 5);
+    EXPECT_TRUE(std::equal(target.begin(), target.begin() + static_cast<std::ptrdiff_t>(n), answers.tokens[i].begin())) << i;
+  }
+  EXPECT_GT(won, 0);
+}
+
+TEST_F(CrossGenerateTest, StopTokensEndAnAnswer) {
+  const AttackedAnswers all = run(problem.zero_delta(), Span::kNone);
+  const int64_t stop = all.tokens[0].at(2);
+  const AttackedAnswers ended = generate_attacked(setting.model, *setting.plan, prompts(), problem.zero_delta(),
+                                                  Span::kNone, {.max_new_tokens = 9, .stop_tokens = {stop}});
+  EXPECT_LE(ended.tokens[0].size(), 2u);
+}
+
+}  // namespace
+}  // namespace rebound
