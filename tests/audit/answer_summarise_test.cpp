@@ -11,7 +11,20 @@ constexpr int kFlips = 24;
 
 class AnswerSummariseTest : public RunFolderTest {
  protected:
-  AnswerSummariseTest() { spec.rows = {{"forward_projection"}, {"none"}}; }
+  AnswerSummariseTest() {
+    spec.rows = {{"forward_projection"}, {"none"}, {"forward_projection", RowKind::kMinimalBudget}};
+  }
+
+  // Budgets around `per_nat` times each flip's gap.
+  void put_budgets(const std::string& row, double per_nat, double gap) {
+    FinishedBatch batch{.row = row};
+    for (int i = 0; i < kFlips; ++i) {
+      StoredResult result{.prompt = i, .recovered = true};
+      result.figures = {{"minimal_budget", (per_nat + 0.01 * (i % 5)) * gap}, {"gap", gap}};
+      batch.results.push_back(std::move(result));
+    }
+    store().put_batch(batch);
+  }
 
   // The first `on_topic` flips answer, the next `refused` refuse, the rest are degenerate.
   void put(const std::string& row, int on_topic, int refused, double drift) {
@@ -42,7 +55,8 @@ class AnswerSummariseTest : public RunFolderTest {
     AnswerSummaryInput input{spec, store(), {}, {}, 30, kFlips, 3};
     for (const char* name : {"forward_projection/answer/per_prompt@40", "none/answer/per_prompt@40",
                              "random/forward_projection/answer/per_prompt@40",
-                             "inject/forward_projection/answer/per_prompt@40"}) {
+                             "inject/forward_projection/answer/per_prompt@40", "forward_projection/minimal_budget/per_prompt@40",
+                             "inject/forward_projection/minimal_budget/per_prompt@40"}) {
       RowSummary head;
       head.name = name;
       input.heads.push_back(head);
@@ -77,14 +91,28 @@ TEST_F(AnswerSummariseTest, AnswersThatTheSameSearchWritesAsEasilyAreNonSpecific
   EXPECT_EQ(summarised().verdict, "non-specific");
 }
 
-TEST_F(AnswerSummariseTest, RecoveryThatInjectionDoesNotReachIsAHandle) {
+// Unrelated answers start further away: failing more often at one budget says nothing by itself.
+TEST_F(AnswerSummariseTest, FewerInjectionsAtOneBudgetAloneAreNoHandle) {
   put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
   put("none/answer/per_prompt@40", 24, 0, 0.2);
   put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
   put("inject/forward_projection/answer/per_prompt@40", 4, 20, 1e-7);
+  put_budgets("forward_projection/minimal_budget/per_prompt@40", 20, 0.5);
+  put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", 20, 2);
+  EXPECT_EQ(summarised().verdict, "non-specific");
+}
+
+TEST_F(AnswerSummariseTest, InjectionThatCostsMorePerNatOfGapIsAHandle) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put("none/answer/per_prompt@40", 24, 0, 0.2);
+  put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
+  put("inject/forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put_budgets("forward_projection/minimal_budget/per_prompt@40", 20, 0.5);
+  put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", 50, 0.5);
   const AuditSummary summary = summarised();
   EXPECT_EQ(summary.verdict, "handle");
-  EXPECT_NE(summary.verdict_text.find("unrelated answer"), std::string::npos);
+  EXPECT_NEAR(summary.headline.at("specificity_per_nat").at("value").get<double>(), 2.5, 0.02);
+  EXPECT_NE(summary.verdict_text.find("another request"), std::string::npos);
 }
 
 TEST_F(AnswerSummariseTest, AConstraintThatNeverBindsConcludesNothing) {

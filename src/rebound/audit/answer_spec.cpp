@@ -9,6 +9,8 @@
 namespace rebound {
 namespace {
 
+constexpr int64_t kMinimalSteps = 24;  // of each search; the first one, at the cap, takes 3 to 6
+
 template <class T>
 void read(ObjectReader& in, const char* key, T& value) {
   value = in.get(key, value);
@@ -21,6 +23,7 @@ AnswerBehaviourSpec read_behaviour(const Json& json, const std::string& where, A
   read(in, "n_train", spec.n_train);
   read(in, "n_test", spec.n_test);
   read(in, "ids", spec.ids);
+  read(in, "manifest", spec.manifest);
   in.finish();
   return spec;
 }
@@ -52,6 +55,7 @@ AnswerRowSpec read_row(const Json& json, const std::string& where) {
   require<ConfigError>(objective == "answer" || objective == "minimal_budget", where, ".objective: got \"", objective,
                        "\", expected answer or minimal_budget");
   row.kind = objective == "answer" ? RowKind::kAttack : RowKind::kMinimalBudget;
+  if (row.kind == RowKind::kMinimalBudget) row.steps = kMinimalSteps;
   read(in, "budget", row.budget);
   read(in, "steps", row.steps);
   read(in, "lr", row.lr);
@@ -75,11 +79,11 @@ AnswerControlSpec read_controls(const Json& json, const std::string& where, Answ
 std::vector<AnswerRowSpec> rows_of(Preset preset) {
   const auto row = [](const char* constraint, RowKind kind = RowKind::kAttack, double budget = 40, int64_t steps = 60,
                       double lr = 0.1) { return AnswerRowSpec{constraint, kind, budget, steps, lr}; };
-  std::vector<AnswerRowSpec> rows = {row("forward_projection"), row("none"), row("forward_projection_decoder"),
-                                     row("forward_projection", RowKind::kMinimalBudget)};
+  std::vector<AnswerRowSpec> rows = {row("forward_projection"), row("none"), row("first_site"),
+                                     row("forward_projection", RowKind::kMinimalBudget, 40, kMinimalSteps)};
   if (preset == Preset::kQuick) return rows;
+  rows.push_back(row("forward_projection_decoder"));
   rows.push_back(row("penalty"));
-  rows.push_back(row("first_site"));
   rows.push_back(row("jacobian", RowKind::kAttack, 40, 20));
   rows.push_back(row("jacobian_sampled", RowKind::kAttack, 40, 80, 0.03));
   for (const double budget : {5.0, 10.0, 20.0}) {
@@ -150,9 +154,10 @@ AnswerAuditSpec default_answer_spec(const std::string& kind, Preset preset) {
   spec.behaviour.kind = kind;
   if (kind == "refusal-benign") spec.behaviour.requests = {"harmless"};
   else if (preset == Preset::kQuick) spec.behaviour.requests = {"advbench"};
+  if (preset == Preset::kQuick) spec.behaviour.manifest = "data/refusal/quick_ids.json";
   spec.rows = rows_of(preset);
   if (preset == Preset::kFull) {
-    spec.behaviour.n_test = 48;
+    spec.behaviour.n_test = 60;
     spec.max_new_tokens = 128;
     spec.controls = {.is_on = true, .random_draws = 5, .inject_answers = 3};
   }
@@ -197,7 +202,8 @@ Json to_json(const AnswerAuditSpec& spec) {
   const AnswerDefenceSpec& d = spec.defence;
   return {{"model", spec.model},
           {"behaviour",
-           {{"kind", b.kind}, {"requests", b.requests}, {"n_train", b.n_train}, {"n_test", b.n_test}, {"ids", b.ids}}},
+           {{"kind", b.kind}, {"requests", b.requests}, {"n_train", b.n_train}, {"n_test", b.n_test}, {"ids", b.ids},
+            {"manifest", b.manifest}}},
           {"defence",
            {{"kind", d.kind}, {"layers", d.layers}, {"saes", d.saes}, {"features", d.features}, {"edits", d.edits},
             {"strengths", d.strengths}, {"strength", d.strength ? Json(*d.strength) : Json()},

@@ -23,8 +23,10 @@ struct AnswerBehaviourSpec {
   std::vector<std::string> requests = {"advbench", "harmbench"};
   int64_t n_train = 24;  // requests that choose the defence
   int64_t n_test = 24;   // requests tried of each set
-  // Requests with these ids alone, in this order; empty: the first n_test of the test split.
+  // Requests with these ids alone, in this order; empty: those of the manifest.
   std::vector<std::string> ids;
+  // File {"set": [ids]} of requests known to be valid flips; empty: the first n_test of the test split.
+  std::string manifest;
 };
 
 // directions: difference of means of refusing and complying answers, added at each layer.
@@ -37,7 +39,7 @@ struct AnswerDefenceSpec {
   int64_t features = 20;                       // of each SAE
   Json edits = Json::array();                  // see docs/spec.md
   // In units of the difference; tried weakest first on training requests.
-  std::vector<double> strengths = {0.2, 0.25, 0.3, 0.35, 0.4, 0.5};
+  std::vector<double> strengths = {0.15, 0.2, 0.225, 0.25, 0.3};
   std::optional<double> strength;  // given: nothing is tried
   double max_degenerate = 0.10;    // of training answers
   int64_t n_safe = 16;             // safe-looking requests for false refusals

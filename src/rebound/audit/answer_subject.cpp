@@ -9,6 +9,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
+#include "rebound/behaviour/project_path.h"
 #include "rebound/model/generate_batch.h"
 
 namespace rebound {
@@ -27,6 +28,15 @@ std::vector<PosedRequest> pose(const AnswerSubject& subject, const std::vector<R
     posed.push_back({request, set, subject.prompt_of(request.text)});
   }
   return posed;
+}
+
+// Ids of one set, from {"set": [ids]}.
+std::vector<std::string> manifest_ids(const std::string& manifest, const std::string& set) {
+  const std::filesystem::path path = find_project_path(manifest);
+  const Json json = read_json_file(path);
+  require<DataError>(json.is_object() && json.contains(set) && json.at(set).is_array(), path.string(), ": got no list \"",
+                     set, "\", expected {\"", set, "\": [ids]}");
+  return json.at(set).get<std::vector<std::string>>();
 }
 
 std::vector<Request> with_ids(const std::vector<Request>& requests, const std::vector<std::string>& ids) {
@@ -67,8 +77,9 @@ AnswerSubject load_answer_subject(const AnswerAuditSpec& spec) {
     const std::vector<Request> all = load_requests(set);
     if (is_first) subject.train = pose(subject, requests_of_split(all, "train"), set, spec.behaviour.n_train);
     is_first = false;
-    const std::vector<Request> chosen =
-        spec.behaviour.ids.empty() ? requests_of_split(all, "test") : with_ids(all, spec.behaviour.ids);
+    std::vector<std::string> ids = spec.behaviour.ids;
+    if (ids.empty() && !spec.behaviour.manifest.empty()) ids = manifest_ids(spec.behaviour.manifest, set);
+    const std::vector<Request> chosen = ids.empty() ? requests_of_split(all, "test") : with_ids(all, ids);
     for (PosedRequest& request : pose(subject, chosen, set, spec.behaviour.n_test)) {
       subject.test.push_back(std::move(request));
     }

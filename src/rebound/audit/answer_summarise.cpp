@@ -76,9 +76,9 @@ AuditSummary summarise_answers(const AnswerSummaryInput& in) {
     if (!free.empty()) verdict.binding_share = binding / static_cast<double>(free.size());
     break;
   }
-  summary.headline = {{"row", name},
-                      {"above_random", estimate_json(verdict.above_random)},
-                      {"above_injected", estimate_json(verdict.above_injected)}};
+  summary.headline["row"] = name;
+  summary.headline["above_random"] = estimate_json(verdict.above_random);
+  summary.headline["above_injected"] = estimate_json(verdict.above_injected);
   summary.controls["constraint_binds_on_examples"] = finite_or_null(verdict.binding_share);
   const Verdict decided = decide(verdict, in.spec.verdict);
   summary.verdict = decided.verdict;

@@ -29,8 +29,9 @@ std::string interval(const Estimate& estimate) {
 
 std::string specificity_sentence(const VerdictInput& in) {
   if (std::isfinite(in.above_injected.value)) {
-    return concat("The same search writes an unrelated answer less often by ", interval(in.above_injected),
-                  "; per nat of gap it costs ", interval(in.specificity), " times what recovery costs.");
+    return concat("Per nat of gap, writing the answer to another request costs ", interval(in.specificity),
+                  " times what recovery costs (at this budget it succeeds less often by ", interval(in.above_injected),
+                  ", but such answers start further away).");
   }
   return concat("Per nat of gap, injecting another answer costs ", interval(in.specificity),
                 " times what recovery costs, and one shared perturbation beats its wrong-rule control on held-out "
@@ -65,7 +66,7 @@ Verdict decide(const VerdictInput& in, const VerdictSpec& rules) {
                               "answers would do.")};
   }
   if (in.above_random.low > 0) {
-    const bool is_specific = in.specificity.low > 1 || in.shared_above_wrong.low > 0 || in.above_injected.low > 0;
+    const bool is_specific = in.specificity.low > 1 || in.shared_above_wrong.low > 0;
     const std::string margin = concat(found, ", above random directions of the same norm by ",
                                       interval(in.above_random), ". ");
     return {is_specific ? "handle" : "non-specific", margin + specificity_sentence(in)};

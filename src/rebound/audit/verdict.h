@@ -4,8 +4,7 @@
 //                  constraint, or the power check failed
 //   bottleneck     upper 95 % bound of recovery <= bottleneck_rate, with enough flips
 //   handle         recovery clearly above random, and specific: lower bound of the per-gap
-//                  specificity > 1, or the shared delta clearly beats its wrong-rule control (whole
-//                  answers: writing unrelated answers succeeds clearly less often)
+//                  specificity > 1, or the shared delta clearly beats its wrong-rule control
 //   non-specific   recovery clearly above random, but not specific
 //   partial        everything else
 #pragma once
@@ -28,8 +27,8 @@ struct VerdictInput {
   Estimate above_random;        // recovery minus mean over random draws, paired by prompt
   Estimate specificity;         // (B_inject / gap) / (B_recover / gap), all targets; NaN: not measured
   Estimate shared_above_wrong;  // held-out, mean over the shared budgets; NaN: not measured
-  // Recovery minus writing an unrelated answer with the same search, paired; NaN: not measured. For
-  // audits of whole answers, in place of the two above.
+  // Recovery minus writing another request's answer with the same search, paired; NaN: not measured. Printed
+  // for audits of whole answers, never decisive: such answers start further away.
   Estimate above_injected{kNoFigure, kNoFigure, kNoFigure};
   bool has_power_failed = false;
 

@@ -11,8 +11,8 @@ namespace rebound {
 
 struct CrossMinimalOptions {
   double cap = 40;      // beyond it a budget is censored
-  int64_t rounds = 3;   // of bisection
-  int64_t max_steps = 40;
+  int64_t rounds = 2;   // of bisection
+  int64_t max_steps = 24;
   double lr = 0.1;
 };
 
