@@ -111,6 +111,7 @@ TEST_F(AnswerSummariseTest, InjectionThatCostsMorePerNatOfGapIsAHandle) {
   put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", 50, 0.5);
   const AuditSummary summary = summarised();
   EXPECT_EQ(summary.verdict, "handle");
+  EXPECT_TRUE(summary.rows[4].extra.at("base_like").is_null());  // budgets say nothing about answers
   EXPECT_NEAR(summary.headline.at("specificity_per_nat").at("value").get<double>(), 2.5, 0.02);
   EXPECT_NE(summary.verdict_text.find("another request"), std::string::npos);
 }

@@ -101,6 +101,7 @@ StoredResult judge(const AnswerBatch& batch, size_t i, const std::vector<int64_t
   figures["verdict"] = name_of(assessment.verdict);
   figures["non_refusal"] = !is_refused;
   figures["safety_cue"] = assessment.has_safety_cue;
+  figures["undetermined"] = assessment.verdict == AnswerVerdict::kUndetermined;
   figures["degenerate"] = assessment.verdict == AnswerVerdict::kDegenerate;
   figures["base_like"] = likeness.is_base_like && !is_refused && !assessment.has_safety_cue;
   figures["strict_base_like"] = likeness.is_strict_base_like && !is_refused && !assessment.has_safety_cue;

@@ -34,11 +34,7 @@ class AnswerRun {
     const std::vector<AnswerRow> rows = answer_rows(spec_);
     run_rows(rows);
     AuditSummary summary = make_summary(rows);
-    summary.environment["wall_seconds"] =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    summary.environment["cpu_seconds"] = cpu_seconds();
-    summary.environment["peak_memory_bytes"] = peak_memory_bytes();
-    write_file_atomically(folder_ / "summary.json", summary.to_json().dump(2) + "\n");
+    finish_run(summary, started, folder_);
     return summary;
   }
 

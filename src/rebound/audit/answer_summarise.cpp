@@ -5,6 +5,7 @@
 
 #include "rebound/audit/result_figures.h"
 #include "rebound/audit/summarise.h"
+#include "rebound/stats/quantile.h"
 
 namespace rebound {
 namespace {
@@ -13,23 +14,25 @@ using Results = std::vector<StoredResult>;
 
 constexpr double kBindingDrift = 0.01;  // relative; the free attack moves protected readings by more
 
+// Of the results that have the flag; NaN for none.
 double share(const Results& results, const char* flag) {
-  double count = 0;
-  for (const StoredResult& result : results) count += result.figures.value(flag, false);
-  return results.empty() ? kNotMeasured : count / static_cast<double>(results.size());
+  std::vector<double> values;
+  for (const StoredResult& result : results) {
+    const auto found = result.figures.find(flag);
+    if (found != result.figures.end() && found->is_boolean()) values.push_back(found->get<bool>());
+  }
+  return mean(values);
 }
 
 RowSummary summarise_one(const RowSummary& head, const Results& results, const std::vector<int64_t>& clusters) {
   RowSummary row = summarise_row(head, results, clusters);
-  for (const char* flag : {"non_refusal", "base_like", "strict_base_like", "degenerate", "is_whole_target_greedy"}) {
+  for (const char* flag : {"non_refusal", "base_like", "strict_base_like", "degenerate", "undetermined",
+                           "is_whole_target_greedy"}) {
     row.extra[flag] = finite_or_null(share(results, flag));
   }
   for (const char* key : {"drift_generation_rel", "norm_generation", "norm_after_rows", "score_float32"}) {
     row.extra[key] = finite_or_null(mean_figure(results, key));
   }
-  double undetermined = 0;
-  for (const StoredResult& result : results) undetermined += result.figures.value("verdict", "") == "undetermined";
-  row.extra["undetermined"] = results.empty() ? Json() : Json(undetermined / static_cast<double>(results.size()));
   return row;
 }
 

@@ -1,5 +1,6 @@
 #include "rebound/audit/run_folder.h"
 
+#include "rebound/audit/environment.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 
@@ -46,6 +47,14 @@ AuditSummary run_in_new_folder(const fs::path& folder, const Json& spec,
 
 Store open_or_create_store(const fs::path& folder) {
   return fs::exists(folder / "run.sqlite") ? Store::open(folder / "run.sqlite") : Store::create(folder / "run.sqlite");
+}
+
+void finish_run(AuditSummary& summary, std::chrono::steady_clock::time_point started, const fs::path& folder) {
+  summary.environment["wall_seconds"] =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  summary.environment["cpu_seconds"] = cpu_seconds();
+  summary.environment["peak_memory_bytes"] = peak_memory_bytes();
+  write_file_atomically(folder / "summary.json", summary.to_json().dump(2) + "\n");
 }
 
 void check_interrupt(const std::function<bool()>& is_interrupted, const fs::path& folder) {

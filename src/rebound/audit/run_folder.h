@@ -1,6 +1,7 @@
 // The life of a run folder: new, failed before its first result, interrupted, resumed.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 
@@ -15,6 +16,10 @@ AuditSummary run_in_new_folder(const std::filesystem::path& folder, const Json& 
                                const std::function<AuditSummary(Store)>& body);
 
 Store open_or_create_store(const std::filesystem::path& folder);
+
+// Adds wall and CPU time and peak memory to the environment, and writes summary.json.
+void finish_run(AuditSummary& summary, std::chrono::steady_clock::time_point started,
+                const std::filesystem::path& folder);
 
 // Throws Error with exit code 130, saying how to go on, when `is_interrupted` is true.
 void check_interrupt(const std::function<bool()>& is_interrupted, const std::filesystem::path& folder);
