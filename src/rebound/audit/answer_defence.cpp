@@ -155,26 +155,39 @@ Tried try_strength(const AnswerSubject& subject, const Design& design, double st
   return tried;
 }
 
+ChosenDefence given_edits(const AnswerAuditSpec& spec, const AnswerSubject& subject) {
+  ChosenDefence given;
+  given.plan = std::make_shared<const ClampPlan>(read_clamps(spec.defence.edits, *subject.model), subject.model->config());
+  return given;
+}
+
+Design design_of(const AnswerAuditSpec& spec, const AnswerSubject& subject) {
+  say(concat("answers of the undefended model to ", subject.train.size(), " training requests"));
+  const Contrast contrast = contrast_of(subject, answer_all(subject, subject.train, {}, kContrastTokens));
+  return spec.defence.kind == "features" ? design_features(spec, subject, contrast)
+                                         : design_directions(spec, subject, contrast);
+}
+
+std::vector<std::string> sae_names_of(const AnswerAuditSpec& spec) {
+  std::vector<std::string> names;
+  if (spec.defence.kind != "features") return names;
+  for (const std::string& folder : spec.defence.saes) {
+    names.push_back(std::filesystem::path(folder).lexically_normal().filename().string());
+  }
+  return names;
+}
+
 }  // namespace
 
-ChosenDefence choose_answer_defence(const AnswerAuditSpec& spec, const AnswerSubject& subject, bool is_tried) {
-  ChosenDefence chosen;
-  if (spec.defence.kind == "edits") {
-    chosen.plan = std::make_shared<const ClampPlan>(read_clamps(spec.defence.edits, *subject.model), subject.model->config());
-    return chosen;
-  }
-  say(concat("answers of the undefended model to ", subject.train.size(), " training requests"));
-  const auto base = answer_all(subject, subject.train, {}, kContrastTokens);
-  const Contrast contrast = contrast_of(subject, base);
-  const bool is_features = spec.defence.kind == "features";
-  const Design design = is_features ? design_features(spec, subject, contrast) : design_directions(spec, subject, contrast);
-  for (const std::string& folder : spec.defence.saes) {
-    if (is_features) chosen.sae_names.push_back(std::filesystem::path(folder).lexically_normal().filename().string());
-  }
-  if (!is_tried) {
-    chosen.plan = design.at_strength(spec.defence.strength.value(), subject.model->config());
-    return chosen;
-  }
+ChosenDefence restore_answer_defence(const AnswerAuditSpec& spec, const AnswerSubject& subject, const Json& choice) {
+  if (spec.defence.kind == "edits") return given_edits(spec, subject);
+  const double strength = choice.at("strength").get<double>();
+  return {design_of(spec, subject).at_strength(strength, subject.model->config()), choice, sae_names_of(spec)};
+}
+
+ChosenDefence choose_answer_defence(const AnswerAuditSpec& spec, const AnswerSubject& subject) {
+  if (spec.defence.kind == "edits") return given_edits(spec, subject);
+  const Design design = design_of(spec, subject);
   const std::vector<double> strengths =
       spec.defence.strength ? std::vector<double>{*spec.defence.strength} : spec.defence.strengths;
   Json table = Json::array();
@@ -193,7 +206,7 @@ ChosenDefence choose_answer_defence(const AnswerAuditSpec& spec, const AnswerSub
                            (is_clean(tried) == is_clean(*best) && tried.refused > best->refused);
     if (is_better) best = tried;
   }
-  chosen.plan = best->plan;
+  ChosenDefence chosen{best->plan, {}, sae_names_of(spec)};
   chosen.choice = {{"rule", concat("the strength with most refusals on training requests among those with at most ",
                                    100 * spec.defence.max_degenerate, " % degenerate answers; the weaker of equals")},
                    {"kind", spec.defence.kind},

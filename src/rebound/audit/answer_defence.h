@@ -18,8 +18,9 @@ struct ChosenDefence {
   std::vector<std::string> sae_names;
 };
 
-// Says the sweep on stderr as a table; without `is_tried` the spec's strength is taken as it is. Throws
-// ConfigError, DataError or IoError.
-ChosenDefence choose_answer_defence(const AnswerAuditSpec& spec, const AnswerSubject& subject, bool is_tried = true);
+// Says the sweep on stderr as a table. Throws ConfigError, DataError or IoError.
+ChosenDefence choose_answer_defence(const AnswerAuditSpec& spec, const AnswerSubject& subject);
+// The defence that a run chose before, from its stored choice; nothing is tried again.
+ChosenDefence restore_answer_defence(const AnswerAuditSpec& spec, const AnswerSubject& subject, const Json& choice);
 
 }  // namespace rebound

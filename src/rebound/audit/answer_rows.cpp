@@ -63,7 +63,7 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
   at::Tensor inside = at::zeros_like(norm), h = at::zeros_like(norm);
   for (size_t i = 0; i < problem.sites().size(); ++i) {
     const ClampedSite& site = problem.sites()[i];
-    const at::Tensor reference = site.clamp->read_active(site.h_def) * mask, now = run.active[i] * mask;
+    const at::Tensor reference = site.active_def * mask, now = run.active[i] * mask;
     active_shift = active_shift + (now - reference).square().sum({1, 2});
     floor = floor + at::relu(reference - now).square().sum({1, 2});
     active = active + reference.square().sum({1, 2});

@@ -41,13 +41,12 @@ class AnswerRun {
  private:
   // The sweep is not repeated on resume: its choice is kept, and the same strength gives the same clamps.
   void choose_defence() {
-    AnswerAuditSpec spec = spec_;
-    const auto known = store_.artefact("choice");
-    const Json choice = known ? parse_json(*known, "run.sqlite") : Json();
-    if (choice.is_object()) spec.defence.strength = choice.at("strength").get<double>();
-    defence_ = choose_answer_defence(spec, subject_, /*is_tried=*/!known);
-    if (known) defence_.choice = choice;
-    else store_.put_artefact("choice", defence_.choice.dump());
+    if (const auto known = store_.artefact("choice")) {
+      defence_ = restore_answer_defence(spec_, subject_, parse_json(*known, "run.sqlite"));
+    } else {
+      defence_ = choose_answer_defence(spec_, subject_);
+      store_.put_artefact("choice", defence_.choice.dump());
+    }
     if (!store_.artefact("utility")) {
       const Json cost =
           measure_cost_of_hooks(*subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kUtilityContexts);

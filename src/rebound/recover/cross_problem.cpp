@@ -15,8 +15,9 @@ at::Tensor unit_columns(const at::Tensor& columns) {
 }
 
 ClampedSite describe(std::shared_ptr<const Clamp> clamp, at::Tensor h_def) {
-  ClampedSite site{std::move(clamp), std::move(h_def), {}, {}, {}};
+  ClampedSite site{std::move(clamp), std::move(h_def), {}, {}, {}, {}};
   site.read_def = site.clamp->read(site.h_def);
+  site.active_def = site.clamp->read_active(site.h_def);
   site.encoder_basis = protected_basis(*site.clamp, Span::kEncoder);
   site.encoder_decoder_basis = protected_basis(*site.clamp, Span::kEncoderDecoder);
   return site;
@@ -156,6 +157,7 @@ CrossProblem CrossProblem::select(const at::Tensor& index) const {
   for (ClampedSite& site : part.sites_) {
     site.h_def = site.h_def.index_select(0, index);
     site.read_def = site.read_def.index_select(0, index);
+    site.active_def = site.active_def.index_select(0, index);
   }
   part.first_position_.clear();
   for (int64_t i = 0; i < index.numel(); ++i) {

@@ -34,6 +34,7 @@ struct ClampedSite {
   std::shared_ptr<const Clamp> clamp;
   at::Tensor h_def;      // [batch, rows, d_model], after the clamp
   at::Tensor read_def;   // [batch, rows, n]
+  at::Tensor active_def;  // [batch, rows, n], after the activation
   at::Tensor encoder_basis;          // [d_model, r], spanning the read columns
   at::Tensor encoder_decoder_basis;  // and the write rows
 };

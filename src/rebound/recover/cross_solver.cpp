@@ -199,7 +199,7 @@ class PartSearch {
     at::Tensor shift = at::zeros({problem_.size()}), defended = at::zeros({problem_.size()});
     for (size_t i = 0; i < run.active.size(); ++i) {
       const ClampedSite& site = problem_.sites()[i];
-      const at::Tensor mask = problem_.is_real().unsqueeze(-1), reference = site.clamp->read_active(site.h_def);
+      const at::Tensor mask = problem_.is_real().unsqueeze(-1), reference = site.active_def;
       shift = shift + ((run.active[i] - reference) * mask).square().sum({1, 2});
       defended = defended + (reference * mask).square().sum({1, 2});
     }

@@ -22,7 +22,7 @@ FlatState flatten(const CrossProblem& problem, const std::vector<at::Tensor>& ac
   for (size_t i = 0; i < active.size(); ++i) {
     const ClampedSite& site = problem.sites()[i];
     now.push_back((active[i] * mask).flatten(1));
-    shift.push_back(((active[i].detach() - site.clamp->read_active(site.h_def)) * mask).flatten(1));
+    shift.push_back(((active[i].detach() - site.active_def) * mask).flatten(1));
   }
   return {at::cat(now, 1), at::cat(shift, 1)};
 }
@@ -52,7 +52,7 @@ at::Tensor active_drift_loss(const CrossProblem& problem, const std::vector<at::
   const at::Tensor mask = problem.is_real().unsqueeze(-1);
   for (size_t i = 0; i < active.size(); ++i) {
     const ClampedSite& site = problem.sites()[i];
-    const at::Tensor defended = site.clamp->read_active(site.h_def);
+    const at::Tensor& defended = site.active_def;
     const at::Tensor part = ((active[i] - defended) * mask).square().sum({1, 2}) /
                             ((defended * mask).square().sum({1, 2}) + 1e-6);
     sum = sum.defined() ? sum + part : part;
