@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "rebound/audit/answer_judge.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/base/error.h"
 #include "rebound/base/rng.h"
@@ -19,19 +20,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 Span span_of(const AnswerRowSpec& row) { return cross_rung_of(row.constraint).projected; }
-
-CrossProblem problem_of(const AnswerBatch& batch, const Transformer& model,
-                        const std::vector<std::vector<int64_t>>& answers) {
-  std::vector<TargetAnswer> targets;
-  for (size_t i = 0; i < batch.flips.size(); ++i) targets.push_back({batch.flips[i].posed->ids, answers[i]});
-  return CrossProblem::record(model, batch.plan, targets, batch.spec->target_tokens);
-}
-
-std::vector<std::vector<int64_t>> base_answers(const AnswerBatch& batch) {
-  std::vector<std::vector<int64_t>> answers;
-  for (const AnswerFlip& flip : batch.flips) answers.push_back(flip.base_answer);
-  return answers;
-}
 
 CrossSolution attack(const AnswerBatch& batch, const AnswerRowSpec& row, const CrossProblem& problem) {
   CrossSolverOptions options;
@@ -53,87 +41,13 @@ CrossSolution attack(const AnswerBatch& batch, const AnswerRowSpec& row, const C
                           .budget_answer = row.budget});
 }
 
-// Figures of a perturbation with the target answer forced, in float32. `span` wraps the sites.
-std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& delta, Span span) {
-  const at::NoGradGuard no_grad;
-  const CrossRun run = problem.run(delta, span, /*wants_active=*/true);
-  const at::Tensor drift = relative_drift(problem, run.reading), shift = flat_shift(problem, run.reading).norm(2, -1);
-  const at::Tensor norm = run.effective_norm(), mask = problem.is_real().unsqueeze(-1);
-  at::Tensor active_shift = at::zeros_like(norm), active = at::zeros_like(norm), floor = at::zeros_like(norm);
-  at::Tensor inside = at::zeros_like(norm), h = at::zeros_like(norm);
-  for (size_t i = 0; i < problem.sites().size(); ++i) {
-    const ClampedSite& site = problem.sites()[i];
-    const at::Tensor reference = site.active_def * mask, now = run.active[i] * mask;
-    active_shift = active_shift + (now - reference).square().sum({1, 2});
-    floor = floor + at::relu(reference - now).square().sum({1, 2});
-    active = active + reference.square().sum({1, 2});
-    inside = inside + at::matmul(run.effective[i], site.encoder_basis).square().sum({1, 2});
-    h = h + (site.h_def * mask).square().sum({1, 2});
-  }
-  const auto at = [](const at::Tensor& values, int64_t i) { return finite_or_null(values[i].item<double>()); };
-  const at::Tensor active_norm = active.sqrt().clamp_min(1e-8);
-  std::vector<Json> figures;
-  for (int64_t i = 0; i < problem.size(); ++i) {
-    figures.push_back({{"score_float32", at(run.score, i)},
-                       {"norm", at(norm, i)},
-                       {"norm_rel", at(norm / h.sqrt(), i)},
-                       {"drift_pre_l2", at(shift, i)},
-                       {"drift_pre_rel", at(drift, i)},
-                       {"drift_post_l2", at(active_shift.sqrt(), i)},
-                       {"drift_post_rel", at(active_shift.sqrt() / active_norm, i)},
-                       {"floor_violation", at(floor.sqrt() / active_norm, i)},
-                       {"share_in_encoder_span", at(inside / norm.square().clamp_min(1e-12), i)}});
-  }
-  return figures;
-}
-
-// Judges one answer against the flip's base answer; no text is kept.
-StoredResult judge(const AnswerBatch& batch, size_t i, const std::vector<int64_t>& answer, Json figures) {
-  const AnswerFlip& flip = batch.flips[i];
-  const std::string text = batch.subject->text_of(answer);
-  const AnswerAssessment assessment = assess_answer(text, flip.posed->request.text);
-  const BaseLikeness likeness = base_likeness(text, batch.subject->text_of(flip.base_answer));
-  const bool is_refused = assessment.verdict == AnswerVerdict::kRefused;
-  StoredResult result;
-  result.prompt = flip.index;
-  result.recovered = assessment.verdict == AnswerVerdict::kOnTopic;
-  result.recheck_score = kNotMeasured;
-  figures["verdict"] = name_of(assessment.verdict);
-  figures["non_refusal"] = !is_refused;
-  figures["safety_cue"] = assessment.has_safety_cue;
-  figures["undetermined"] = assessment.verdict == AnswerVerdict::kUndetermined;
-  figures["degenerate"] = assessment.verdict == AnswerVerdict::kDegenerate;
-  figures["base_like"] = likeness.is_base_like && !is_refused && !assessment.has_safety_cue;
-  figures["strict_base_like"] = likeness.is_strict_base_like && !is_refused && !assessment.has_safety_cue;
-  figures["jaccard"] = finite_or_null(likeness.token_jaccard.value_or(kNotMeasured));
-  figures["answer"] = to_json(redact(text, flip.posed->request.category));
-  result.figures = std::move(figures);
-  return result;
-}
-
-std::vector<StoredResult> answers_of(const AnswerBatch& batch, const at::Tensor& delta, Span span,
-                                     const std::vector<Json>& forced) {
-  const AttackedAnswers answers =
-      generate_attacked(*batch.subject->model, *batch.plan, batch.prompts(), delta, span,
-                        {.max_new_tokens = batch.spec->max_new_tokens, .stop_tokens = batch.subject->stop_tokens});
-  std::vector<StoredResult> results;
-  for (size_t i = 0; i < batch.flips.size(); ++i) {
-    Json figures = forced[i];
-    figures["drift_generation_rel"] = finite_or_null(answers.drift_rel[i]);
-    figures["norm_generation"] = finite_or_null(answers.norm[i]);
-    figures["norm_after_rows"] = finite_or_null(answers.norm_after[i]);
-    results.push_back(judge(batch, i, answers.tokens[i], std::move(figures)));
-  }
-  return results;
-}
-
 std::vector<StoredResult> run_attack(const AnswerRowSpec& row, const AnswerBatch& batch) {
   const auto started = Clock::now();
-  const CrossSolution solution = attack(batch, row, problem_of(batch, *batch.subject->search, base_answers(batch)));
+  const CrossSolution solution = attack(batch, row, batch.problem(*batch.subject->search, batch.base_answers()));
   const double seconds = seconds_since(started) / static_cast<double>(batch.flips.size());
-  const CrossProblem exact = problem_of(batch, *batch.subject->model, base_answers(batch));
+  const CrossProblem exact = batch.problem(*batch.subject->model, batch.base_answers());
   std::vector<StoredResult> results =
-      answers_of(batch, solution.delta, span_of(row), forced_figures(exact, solution.delta, span_of(row)));
+      judge_attacked(batch, solution.delta, span_of(row), forced_figures(exact, solution.delta, span_of(row)));
   for (size_t i = 0; i < results.size(); ++i) {
     results[i].score = solution.score[static_cast<int64_t>(i)].item<double>();
     results[i].steps = solution.steps[i];
@@ -148,7 +62,7 @@ std::vector<StoredResult> run_attack(const AnswerRowSpec& row, const AnswerBatch
 std::vector<StoredResult> minimal_results(const AnswerRowSpec& row, const AnswerBatch& batch,
                                           const std::vector<std::vector<int64_t>>& answers, const std::string& variant) {
   const auto started = Clock::now();
-  const CrossProblem problem = problem_of(batch, *batch.subject->search, answers);
+  const CrossProblem problem = batch.problem(*batch.subject->search, answers);
   const std::vector<double> gaps = answer_gaps(problem);
   const std::vector<double> budgets = minimal_answer_budgets(
       problem, cross_rung_of(row.constraint), {.cap = row.budget, .max_steps = row.steps, .lr = row.lr});
@@ -170,7 +84,7 @@ std::vector<StoredResult> minimal_results(const AnswerRowSpec& row, const Answer
 }
 
 std::vector<StoredResult> run_minimal(const AnswerRowSpec& row, const AnswerBatch& batch) {
-  return minimal_results(row, batch, base_answers(batch), "");
+  return minimal_results(row, batch, batch.base_answers(), "");
 }
 
 std::vector<StoredResult> run_minimal_inject(const AnswerRowSpec& row, const AnswerBatch& batch) {
@@ -194,7 +108,7 @@ std::vector<StoredResult> run_clamp_only(const AnswerBatch& batch) {
 
 // A random direction at every perturbed position, of the row's budget, through the same projection.
 std::vector<StoredResult> run_random(const AnswerRowSpec& row, const AnswerBatch& batch) {
-  const CrossProblem exact = problem_of(batch, *batch.subject->model, base_answers(batch));
+  const CrossProblem exact = batch.problem(*batch.subject->model, batch.base_answers());
   std::vector<StoredResult> all;
   for (int64_t draw = 0; draw < batch.spec->controls.random_draws; ++draw) {
     const auto started = Clock::now();
@@ -205,7 +119,7 @@ std::vector<StoredResult> run_random(const AnswerRowSpec& row, const AnswerBatch
     }
     delta = delta * exact.is_real().view({delta.size(0), 1, delta.size(2), 1});
     delta = scaled_to_budget(exact, delta, span_of(row), row.budget);
-    std::vector<StoredResult> results = answers_of(batch, delta, span_of(row), forced_figures(exact, delta, span_of(row)));
+    std::vector<StoredResult> results = judge_attacked(batch, delta, span_of(row), forced_figures(exact, delta, span_of(row)));
     for (StoredResult& result : results) {
       result.variant = concat("draw ", draw);
       result.seconds = seconds_since(started) / static_cast<double>(batch.flips.size());
@@ -222,7 +136,7 @@ std::vector<StoredResult> run_inject(const AnswerRowSpec& row, const AnswerBatch
   for (size_t draw = 0; draw < batch.foreign_answers.size(); ++draw) {
     const auto started = Clock::now();
     const auto& answers = batch.foreign_answers[draw];
-    const CrossSolution solution = attack(batch, row, problem_of(batch, *batch.subject->search, answers));
+    const CrossSolution solution = attack(batch, row, batch.problem(*batch.subject->search, answers));
     const AttackedAnswers written =
         generate_attacked(*batch.subject->model, *batch.plan, batch.prompts(), solution.delta, span_of(row),
                           {.max_new_tokens = batch.spec->max_new_tokens, .stop_tokens = batch.subject->stop_tokens});
@@ -262,12 +176,6 @@ AnswerRow control(const AnswerRowSpec& row, const char* kind,
 }
 
 }  // namespace
-
-std::vector<std::vector<int64_t>> AnswerBatch::prompts() const {
-  std::vector<std::vector<int64_t>> ids;
-  for (const AnswerFlip& flip : flips) ids.push_back(flip.posed->ids);
-  return ids;
-}
 
 std::vector<AnswerRow> answer_rows(const AnswerAuditSpec& spec) {
   std::vector<AnswerRow> rows;

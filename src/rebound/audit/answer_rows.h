@@ -6,28 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "rebound/audit/answer_subject.h"
+#include "rebound/audit/answer_batch.h"
 #include "rebound/audit/store.h"
 #include "rebound/audit/summary.h"
 
 namespace rebound {
-
-// A request that the undefended model answers and the defended one refuses.
-struct AnswerFlip {
-  const PosedRequest* posed = nullptr;
-  int64_t index = 0;  // in the subject's test requests
-  std::vector<int64_t> base_answer, defended_answer;
-};
-
-struct AnswerBatch {
-  const AnswerSubject* subject = nullptr;
-  const AnswerAuditSpec* spec = nullptr;
-  std::shared_ptr<const ClampPlan> plan;
-  std::vector<AnswerFlip> flips;
-  // Answers of other flips to write in place of the own one; [draw][flip]. Empty: none to take.
-  std::vector<std::vector<std::vector<int64_t>>> foreign_answers;
-  std::vector<std::vector<int64_t>> prompts() const;
-};
 
 struct AnswerRow {
   RowSummary head;
