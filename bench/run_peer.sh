@@ -4,6 +4,7 @@
 #
 #   bench/run_peer.sh ioi [--json] [--repeats N] [--sae DIR] [--value V] [--no-set]
 #   bench/run_peer.sh refusal [--json] [--dtype float32|bfloat16]
+#   bench/run_peer.sh probe [--sae DIR]        movie_sentiment; needs scikit-learn, too
 #
 # --json prints the JSON alone; --no-set leaves out the recovered set of the peer (a few minutes).
 # PEER_PYTHON names a Python with torch, transformers >= 5, gguf and safetensors (default python3).
@@ -11,9 +12,9 @@ set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE="" DTYPE=float32
-usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
 WHAT="${1:-}"
-[[ "$WHAT" == ioi || "$WHAT" == refusal ]] || usage
+[[ "$WHAT" == ioi || "$WHAT" == refusal || "$WHAT" == probe ]] || usage
 shift
 while (($#)); do
   case "$1" in
@@ -41,8 +42,8 @@ tell() { if ((!IS_JSON)); then cat; else cat >/dev/null; fi; }
 if [[ "$WHAT" == refusal ]]; then
   cat > "$WORK/spec.json" <<SPEC
 {"behaviour": {"kind": "refusal-benign", "requests": ["harmless"], "n_test": 24},
- "defence": {"strength": 0.25}, "controls": false, "dtype": "$DTYPE",
- "rows": [{"constraint": "forward_projection", "steps": 40}, {"constraint": "jacobian_sampled", "steps": 10, "lr": 0.03}]}
+ "defence": {"strength": 0.25}, "controls": false, "attribution": false, "dtype": "$DTYPE",
+ "rows": [{"constraint": "forward_projection", "budget": 2, "steps": 40}, {"constraint": "jacobian_sampled", "steps": 10, "lr": 0.03}]}
 SPEC
   reference() { "$PYTHON" "$ROOT/bench/peer/refusal_reference.py" "$@" --out "$WORK/peer.json"; }
   reference time --model "$MODEL" 2>/dev/null | tell
@@ -55,6 +56,13 @@ if [[ -z "$SAE" ]]; then
   SAE="$(find "$ROOT/assets/sae" -name cfg.json | sort | head -1)"
   [[ -n "$SAE" ]] || { echo "run_peer: no SAE under assets/sae; give --sae" >&2; exit 2; }
   SAE="$(dirname "$SAE")"
+fi
+
+if [[ "$WHAT" == probe ]]; then
+  "$PROGRAM" probe --task movie_sentiment --sae "$SAE" --draws 1 --out "$WORK/ours" --quiet >/dev/null
+  "$PYTHON" "$ROOT/bench/peer/probe_reference.py" --model "$MODEL" --sae "$SAE" \
+    --data "$ROOT/data/probes/movie_sentiment.jsonl" --ours "$WORK/ours/probe.json" 2>/dev/null
+  exit
 fi
 HOOK="$("$PYTHON" -c 'import json, sys; c = json.load(open(sys.argv[1] + "/cfg.json"))
 print(c.get("metadata", c)["hook_name"])' "$SAE")"

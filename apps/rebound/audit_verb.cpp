@@ -26,14 +26,16 @@ struct Flags {
   std::string out;
   std::string resume;
   std::string model, sae;
+  std::string questions;
   std::string preset;
   int64_t seed = -1;
   bool trace = false;
+  bool sweep = false;
   bool show_text = false;
 };
 
 const std::vector<std::string>& presets() {
-  static const std::vector<std::string> names = {"ioi", "refusal", "refusal-benign", "toy-leaky", "toy-feature-routed",
+  static const std::vector<std::string> names = {"ioi", "facts", "mcq", "refusal", "refusal-benign", "toy-leaky", "toy-feature-routed",
                                                  "toy-sealed"};
   return names;
 }
@@ -86,8 +88,12 @@ AuditSpec spec_of(const Flags& flags, const CommonFlags& common, const Json& fil
   AuditSpec spec = file.is_null() ? default_spec(flags.target) : read_spec(file, flags.target);
   if (!flags.model.empty()) spec.model = flags.model;
   if (!flags.sae.empty()) spec.sae = flags.sae;
+  require<ConfigError>(flags.questions.empty() || spec.behaviour.kind == "mcq", "--questions: got it with ", flags.target,
+                       ", expected it with mcq only");
+  if (!flags.questions.empty()) spec.behaviour.questions = flags.questions;
   if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
   if (flags.trace) spec.trace = true;
+  if (flags.sweep) spec.sweep = true;
   if (common.is_dtype_given) spec.dtype = common.dtype;
   return spec;
 }
@@ -95,6 +101,7 @@ AuditSpec spec_of(const Flags& flags, const CommonFlags& common, const Json& fil
 AnswerAuditSpec answer_spec_of(const Flags& flags, const CommonFlags& common, const Json& file) {
   require<ConfigError>(file.is_null() || flags.preset.empty(),
                        "--preset: got it with a spec file, expected it with refusal or refusal-benign only");
+  require<ConfigError>(flags.questions.empty(), "--questions: got it with ", flags.target, ", expected it with mcq only");
   require<ConfigError>(flags.sae.empty(), "--sae: got it with ", flags.target,
                        ", expected defence.saes in a spec file (several sites may have one each)");
   AnswerAuditSpec spec = file.is_null() ? default_answer_spec(flags.target, parse_preset(flags.preset.empty() ? "quick" : flags.preset))
@@ -142,8 +149,8 @@ void run_audit_verb(const Flags& flags, const CommonFlags& common) {
   if (!flags.resume.empty()) {
     require<ConfigError>(flags.target.empty() && flags.out.empty(),
                          "--resume: got a spec or --out too, expected the run folder alone");
-    const bool is_changed = !flags.model.empty() || !flags.sae.empty() || flags.seed >= 0 || common.is_dtype_given;
-    require<ConfigError>(!is_changed, "--resume: got --model, --sae, --seed or --dtype too, expected none: the run "
+    const bool is_changed = !flags.model.empty() || !flags.sae.empty() || !flags.questions.empty() || flags.seed >= 0 || common.is_dtype_given;
+    require<ConfigError>(!is_changed, "--resume: got --model, --sae, --questions, --seed or --dtype too, expected none: the run "
                          "goes on with the settings of its spec.json");
     const Flags stored{.target = "spec.json"};
     const Json spec = read_json_file(fs::path(flags.resume) / "spec.json");
@@ -174,11 +181,13 @@ void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
       "--resume", flags->resume, "Continue the run in this folder, with the spec stored there");
   verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
   verb->add_option("--sae", flags->sae, "SAELens folder [the default SAE]");
+  verb->add_option("--questions", flags->questions, "Questions of mcq, JSON lines [data/mcq/capitals_mcq.jsonl]");
   verb->add_option("--seed", flags->seed, "Seed of prompts, draws and targets [the spec's, else 0]")
       ->check(CLI::NonNegativeNumber);
   verb->add_flag("--trace",
                  flags->trace,
                  "Store objective, drift and norm of every step; with --json print them too");
+  verb->add_flag("--sweep", flags->sweep, "Also SAEBench's unlearning score, over 16 clamps (facts, mcq)");
   verb->add_flag("--show-text",
                  flags->show_text,
                  "Show prompts as text in report.html and report.md, not by id alone");

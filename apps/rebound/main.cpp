@@ -47,6 +47,9 @@ void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   add_report_verb(app, common, run);
   add_sae_verb(app, common, run);
   add_model_verb(app, common, run);
+  add_probe_verb(app, common, run);
+  add_tpp_verb(app, common, run);
+  add_utility_verb(app, common, run);
   add_tokenize_verb(app, common, run);
   add_detect_verb(app, common, run);
   add_doctor_verb(app, common, run);

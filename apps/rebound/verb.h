@@ -25,8 +25,11 @@ void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_detect_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_doctor_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_probe_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_report_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_tokenize_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_tpp_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_utility_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 
 }  // namespace rebound

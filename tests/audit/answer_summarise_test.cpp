@@ -122,6 +122,26 @@ TEST_F(AnswerSummariseTest, AConstraintThatNeverBindsConcludesNothing) {
   EXPECT_EQ(summarised().verdict, "undetermined");
 }
 
+TEST_F(AnswerSummariseTest, WithAttackersAtTheInputAloneNothingIsConcluded) {
+  spec.rows = {AnswerRowSpec::of("gcg")};
+  RowSummary head;
+  head.name = spec.rows[0].name();
+  head.threat_model = "input";
+  FinishedBatch batch{.row = head.name};
+  for (int i = 0; i < kFlips; ++i) {
+    StoredResult result{.prompt = i, .recovered = true};
+    result.figures = {{"suffix_norm_max", 2.0 + i % 2}, {"suffix_sinks", 0}, {"n_runs", 9}};
+    batch.results.push_back(std::move(result));
+  }
+  store().put_batch(batch);
+  const AuditSummary summary =
+      summarise_answers({spec, store(), {head}, std::vector<int64_t>(30, 0), 30, kFlips, 0});
+  EXPECT_EQ(summary.verdict, "undetermined");
+  EXPECT_NE(summary.verdict_text.find("at the input"), std::string::npos);
+  EXPECT_EQ(summary.rows[0].recovered, kFlips);
+  EXPECT_DOUBLE_EQ(summary.rows[0].extra.at("suffix_norm_max").get<double>(), 2.5);
+}
+
 TEST_F(AnswerSummariseTest, TheSummaryFileReadsBack) {
   put("forward_projection/answer/per_prompt@40", 10, 14, 1e-7);
   const AuditSummary summary = summarised();

@@ -189,7 +189,7 @@ TEST_F(SummariseTest, APromptWhoseAnswerIsTheWrongRulesOwnIsNoTestOfIt) {
   EXPECT_EQ(shared.at("above_wrong_rule").at("value"), 0.0);  // on the prompts that both have
 }
 
-TEST_F(SummariseTest, CensoredInjectionsAreMoreExpensiveThanAnyOther) {
+TEST_F(SummariseTest, CensoredInjectionsAreKnownToCostTheirCapOrMore) {
   put_everything();
   std::vector<StoredResult> censored;
   for (int64_t i = 0; i < 40; ++i)
@@ -199,6 +199,11 @@ TEST_F(SummariseTest, CensoredInjectionsAreMoreExpensiveThanAnyOther) {
   const Json& median = found.headline.at("minimal_budget_to_inject_gap_matched");
   EXPECT_EQ(median.at("value"), "> 8");
   EXPECT_EQ(median.at("n_censored"), 40);
+  // Recovery costs 2 a nat; within a cap of 8 and a gap of 2 an injection is known to cost 4 or more.
+  const Json& ratio = found.headline.at("specificity_per_nat_gap_matched");
+  EXPECT_NEAR(ratio.at("value").get<double>(), 2, 1e-9);
+  EXPECT_NEAR(ratio.at("ci_low").get<double>(), 2, 1e-9);
+  EXPECT_TRUE(ratio.at("ci_high").is_null());
   EXPECT_EQ(found.to_json().dump().find("inf,"), std::string::npos) << found.to_json().dump();
 }
 

@@ -47,6 +47,17 @@ TEST_F(CrossGenerateTest, ForwardProjectionHoldsWhileGenerating) {
   }
 }
 
+TEST_F(CrossGenerateTest, AnswersAreTheSameWithoutTheTwin) {
+  const at::Tensor delta = random_delta(problem, 5, 1.0);
+  const AttackedAnswers alone = generate_attacked(setting.model, *setting.plan, prompts(), delta, Span::kNone,
+                                                  {.max_new_tokens = 9, .has_twin = false});
+  EXPECT_EQ(alone.tokens, run(delta, Span::kNone).tokens);
+  EXPECT_NE(alone.tokens, run(problem.zero_delta(), Span::kNone).tokens);
+  EXPECT_TRUE(std::isnan(alone.drift_rel[0]));
+  EXPECT_THROW(generate_attacked(setting.model, *setting.plan, prompts(), delta, Span::kEncoder, {.has_twin = false}),
+               ConfigError);
+}
+
 // A solution whose whole target is greedy with the target forced writes it when it generates: the
 // forced run and the decoder agree on where delta goes.
 TEST_F(CrossGenerateTest, AWonSearchWritesItsTarget) {

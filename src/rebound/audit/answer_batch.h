@@ -23,6 +23,7 @@ struct AnswerBatch {
   std::vector<AnswerFlip> flips;
   // Answers of other flips to write in place of the own one; [draw][flip]. Empty: none to take.
   std::vector<std::vector<std::vector<int64_t>>> foreign_answers;
+  int64_t first_flip = 0;  // how many flips of the run stand before the batch's
 
   std::vector<std::vector<int64_t>> prompts() const;
   std::vector<std::vector<int64_t>> base_answers() const;

@@ -1,19 +1,16 @@
-// Building a defence that makes a model refuse, and choosing its strength on training requests.
-//
-// Refusing answers are a fixed refusal after each training request, complying ones what the base
-// model answers; the means of both over the answers' tokens give directions and features
-// (intervene/contrast.h).
+// Choosing the strength of a defence that makes a model refuse, on training requests.
 #pragma once
 
-#include <functional>
 #include <memory>
 
-#include "rebound/audit/answer_subject.h"
+#include "rebound/audit/answer_design.h"
 
 namespace rebound {
 
 struct ChosenDefence {
   std::shared_ptr<const ClampPlan> plan;
+  std::shared_ptr<const AnswerDesign> design;  // null where the clamps were given as edits
+  double strength = 0;                         // of the design
   Json choice;  // how, with every strength tried; null where it was given as edits
   std::vector<std::string> sae_names;
 };

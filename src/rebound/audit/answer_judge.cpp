@@ -8,11 +8,44 @@
 
 namespace rebound {
 
-std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& delta, Span span) {
+namespace {
+
+// Logits of the undefended model at the rows that predict the first answer tokens, with the answers forced.
+// [batch, rows, d_vocab]
+at::Tensor base_logits(const AnswerBatch& batch, const std::vector<std::vector<int64_t>>& answers, int64_t n_rows) {
+  const Transformer& model = *batch.subject->model;
+  std::vector<std::vector<int64_t>> forced = batch.prompts();
+  for (size_t i = 0; i < forced.size(); ++i) {
+    forced[i].insert(forced[i].end(), answers[i].begin(), answers[i].end());
+  }
+  const at::Tensor resid = model.run(TokenBatch::from(forced), {}).resid;
+  std::vector<at::Tensor> rows;
+  for (size_t i = 0; i < forced.size(); ++i) {
+    const auto first = static_cast<int64_t>(forced[i].size() - answers[i].size()) - 1;
+    const at::Tensor own = resid[static_cast<int64_t>(i)].slice(0, first, first + n_rows);
+    rows.push_back(at::constant_pad_nd(own, {0, 0, 0, n_rows - own.size(0)}));
+  }
+  return model.logits(at::stack(rows));
+}
+
+}  // namespace
+
+at::Tensor base_log_probs(const AnswerBatch& batch, int64_t n_rows) {
+  const at::NoGradGuard no_grad;
+  return at::log_softmax(base_logits(batch, batch.base_answers(), n_rows), -1);
+}
+
+std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& delta, Span span,
+                                 const at::Tensor& base) {
   const at::NoGradGuard no_grad;
   const CrossRun run = problem.run(delta, span, /*wants_active=*/true);
   const at::Tensor drift = relative_drift(problem, run.reading),
                    shift = flat_shift(problem, run.reading).norm(2, -1);
+  at::Tensor kl = at::full({problem.size()}, kNotMeasured);
+  if (base.defined()) {
+    const at::Tensor by_row = (base.exp() * (base - at::log_softmax(run.logits, -1))).sum(-1) * problem.is_real();
+    kl = by_row.sum(1) / problem.is_real().sum(1);
+  }
   const at::Tensor norm = run.effective_norm(), mask = problem.is_real().unsqueeze(-1);
   at::Tensor active_shift = at::zeros_like(norm), active = at::zeros_like(norm),
              floor = at::zeros_like(norm);
@@ -33,6 +66,7 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
   std::vector<Json> figures;
   for (int64_t i = 0; i < problem.size(); ++i) {
     figures.push_back({{"score_float32", at(run.score, i)},
+                       {"kl_to_base", at(kl, i)},
                        {"norm", at(norm, i)},
                        {"norm_rel", at(norm / h.sqrt(), i)},
                        {"drift_pre_l2", at(shift, i)},
@@ -43,6 +77,20 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
                        {"share_in_encoder_span", at(inside / norm.square().clamp_min(1e-12), i)}});
   }
   return figures;
+}
+
+void add_answer_nll(const AnswerBatch& batch, const std::vector<std::vector<int64_t>>& answers,
+                    std::vector<StoredResult>& results) {
+  const at::NoGradGuard no_grad;
+  size_t longest = 1;
+  for (const auto& answer : answers) longest = std::max(longest, answer.size());
+  const at::Tensor log_probs = at::log_softmax(base_logits(batch, answers, static_cast<int64_t>(longest)), -1);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].empty()) continue;
+    const at::Tensor own = log_probs[static_cast<int64_t>(i)].slice(0, 0, static_cast<int64_t>(answers[i].size()));
+    const at::Tensor tokens = at::tensor(answers[i], at::kLong).unsqueeze(1);
+    results[i].figures["answer_nll"] = finite_or_null(-own.gather(1, tokens).mean().item<double>());
+  }
 }
 
 StoredResult judge(const AnswerBatch& batch,
@@ -75,7 +123,8 @@ StoredResult judge(const AnswerBatch& batch,
 std::vector<StoredResult> judge_attacked(const AnswerBatch& batch,
                                          const at::Tensor& delta,
                                          Span span,
-                                         const std::vector<Json>& forced) {
+                                         const std::vector<Json>& forced,
+                                         bool wants_nll) {
   const AttackedAnswers answers = generate_attacked(
       *batch.subject->model,
       *batch.plan,
@@ -91,6 +140,7 @@ std::vector<StoredResult> judge_attacked(const AnswerBatch& batch,
     figures["norm_after_rows"] = finite_or_null(answers.norm_after[i]);
     results.push_back(judge(batch, i, answers.tokens[i], std::move(figures)));
   }
+  if (wants_nll) add_answer_nll(batch, answers.tokens, results);
   return results;
 }
 

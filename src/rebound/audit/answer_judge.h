@@ -9,9 +9,13 @@
 
 namespace rebound {
 
-// Of each example, in float32: "score_float32", "norm", "norm_rel", drifts, "floor_violation".
-// `span` wraps the sites.
-std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& delta, Span span);
+// Of the undefended model with the base answers forced, at the rows that predict them. [flips, n_rows, d_vocab]
+at::Tensor base_log_probs(const AnswerBatch& batch, int64_t n_rows);
+
+// Of each flip with its base answer forced, in float32: "score_float32", "norm", "norm_rel", drifts,
+// "floor_violation", and "kl_to_base" in nats a token where `base` (base_log_probs) is defined. `span` wraps the sites.
+std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& delta, Span span,
+                                 const at::Tensor& base = {});
 
 // Verdict and likeness of one answer against the flip's base answer, beside `figures`. `recovered`:
 // on topic.
@@ -20,11 +24,15 @@ StoredResult judge(const AnswerBatch& batch,
                    const std::vector<int64_t>& answer,
                    Json figures);
 
+// "answer_nll" of each result: mean negative log-probability of its answer's tokens in the undefended model, nats.
+void add_answer_nll(const AnswerBatch& batch, const std::vector<std::vector<int64_t>>& answers,
+                    std::vector<StoredResult>& results);
+
 // Lets the model answer with delta in place and judges the answers, with drift and norm while
 // generating. `forced`: figures of each flip to add to.
 std::vector<StoredResult> judge_attacked(const AnswerBatch& batch,
                                          const at::Tensor& delta,
                                          Span span,
-                                         const std::vector<Json>& forced);
+                                         const std::vector<Json>& forced, bool wants_nll = false);
 
 }  // namespace rebound

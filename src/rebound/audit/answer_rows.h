@@ -12,6 +12,10 @@
 
 namespace rebound {
 
+// Minimal budgets of injections are searched up to so many times the row's: other answers start further away,
+// and per nat of gap a search that ends at the same norm could not cost more.
+constexpr double kInjectCaps = 4;
+
 struct AnswerRow {
   RowSummary head;
   std::function<std::vector<StoredResult>(const AnswerBatch&)> run;

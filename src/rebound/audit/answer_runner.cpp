@@ -3,8 +3,13 @@
 #include <torch/torch.h>
 
 #include <chrono>
+#include <cmath>
 
+#include "rebound/audit/answer_cost.h"
+#include "rebound/audit/answer_counts.h"
 #include "rebound/audit/answer_defence.h"
+#include "rebound/audit/answer_flips.h"
+#include "rebound/audit/answer_path.h"
 #include "rebound/audit/answer_rows.h"
 #include "rebound/audit/answer_summarise.h"
 #include "rebound/audit/environment.h"
@@ -29,10 +34,17 @@ class AnswerRun {
   AuditSummary finish() {
     const auto started = std::chrono::steady_clock::now();
     subject_ = load_answer_subject(spec_);
+    say(concat("about ", std::ceil(expected_minutes(spec_, static_cast<int64_t>(subject_.test.size()))),
+               " minutes on 2 cores for all of it; interrupt and --resume as you like"));
     choose_defence();
     find_flips();
     const std::vector<AnswerRow> rows = answer_rows(spec_);
     run_rows(rows);
+    attribute();
+    if (!spec_.feature_counts.empty()) {
+      sweep_feature_counts({spec_, subject_, defence_, base_answers_}, store_,
+                           [&] { check_interrupt(is_interrupted_, folder_); });
+    }
     AuditSummary summary = make_summary(rows);
     finish_run(summary, started, folder_);
     return summary;
@@ -56,42 +68,19 @@ class AnswerRun {
 
   void find_flips() {
     say(concat("answering ", subject_.test.size(), " requests with and without the defence"));
-    const auto base = answer_all(subject_, subject_.test, {}, spec_.max_new_tokens);
-    const auto defended = answer_all(subject_, subject_.test, defence_.plan->hooks(), spec_.max_new_tokens);
-    const auto base_verdicts = assess_all(subject_, subject_.test, base);
-    const auto defended_verdicts = assess_all(subject_, subject_.test, defended);
-    std::vector<StoredExample> examples;
-    for (size_t i = 0; i < subject_.test.size(); ++i) {
-      const PosedRequest& posed = subject_.test[i];
-      const bool answers = base_verdicts[i].verdict == AnswerVerdict::kOnTopic;
-      const bool is_refused = answers && defended_verdicts[i].verdict == AnswerVerdict::kRefused;
-      const bool is_broken = answers && defended_verdicts[i].verdict == AnswerVerdict::kDegenerate;
-      StoredExample example{.prompt = static_cast<int64_t>(i), .id = posed.request.id, .is_valid = is_refused};
-      example.extra = {{"set", posed.set},
-                       {"category", posed.request.category},
-                       {"cluster", posed.request.cluster},
-                       {"flip", is_refused ? "refused" : is_broken ? "broken" : "none"},
-                       {"base", redacted(base[i], posed, base_verdicts[i])},
-                       {"defended", redacted(defended[i], posed, defended_verdicts[i])}};
-      examples.push_back(std::move(example));
-      n_broken_ += is_broken;
-      if (is_refused) flips_.push_back({&posed, static_cast<int64_t>(i), base[i], defended[i]});
-    }
-    store_.put_examples(examples);
+    base_answers_ = answer_all(subject_, subject_.test, {}, spec_.max_new_tokens);
+    AnswerFlips found = find_answer_flips(subject_, base_answers_, *defence_.plan, spec_.max_new_tokens);
+    store_.put_examples(found.examples);
+    flips_ = std::move(found.refused);
+    n_broken_ = found.n_broken;
     say(concat(flips_.size(), " of ", subject_.test.size(), " requests are refused flips, ", n_broken_,
                " are broken ones"));
-  }
-
-  Json redacted(const std::vector<int64_t>& answer, const PosedRequest& posed, const AnswerAssessment& assessment) const {
-    Json json = to_json(redact(subject_.text_of(answer), posed.request.category));
-    json["verdict"] = name_of(assessment.verdict);
-    json["safety_cue"] = assessment.has_safety_cue;
-    return json;
   }
 
   // Batches are cut from all flips in order; a foreign answer is that of a flip of another cluster.
   AnswerBatch batch_of(size_t first) const {
     AnswerBatch batch{&subject_, &spec_, defence_.plan, {}, {}};
+    batch.first_flip = static_cast<int64_t>(first);
     const size_t end = std::min(flips_.size(), first + static_cast<size_t>(spec_.batch));
     batch.flips.assign(flips_.begin() + static_cast<std::ptrdiff_t>(first),
                        flips_.begin() + static_cast<std::ptrdiff_t>(end));
@@ -131,6 +120,26 @@ class AnswerRun {
     progress.update(done, "done");
   }
 
+  void attribute() {
+    if (!is_attributed()) return;
+    dictionaries_ = load_path_dictionaries(spec_, *defence_.plan, subject_);
+    Progress progress("attribution", n_batches());
+    for (int64_t b = 0; b < n_batches(); ++b) {
+      progress.update(b, spec_.headline().name());
+      const std::string name = concat("path/", b);
+      if (store_.artefact(name)) continue;
+      check_interrupt(is_interrupted_, folder_);
+      const AnswerBatch batch = batch_of(static_cast<size_t>(b * spec_.batch));
+      store_.put_artefact(name, attribute_answers(batch, store_, dictionaries_).dump());
+    }
+    progress.update(n_batches(), "done");
+  }
+
+  // A suffix adds nothing to an activation that could be taken apart.
+  bool is_attributed() const { return spec_.attribution.is_on && !spec_.headline().is_at_input(); }
+
+  int64_t n_batches() const { return (static_cast<int64_t>(flips_.size()) + spec_.batch - 1) / spec_.batch; }
+
   AuditSummary make_summary(const std::vector<AnswerRow>& rows) {
     AnswerSummaryInput input{spec_, store_, {}, {}, static_cast<int64_t>(subject_.test.size()),
                              static_cast<int64_t>(flips_.size()), n_broken_};
@@ -143,6 +152,10 @@ class AnswerRun {
     if (summary.sae.empty()) summary.sae = "no SAE";
     summary.defence = {{"clamps", defence_.plan->to_json()}};
     if (!defence_.choice.is_null()) summary.defence["choice"] = defence_.choice;
+    if (is_attributed()) {
+      summary.attribution = summarise_answer_paths(store_, n_batches(), *defence_.plan, dictionaries_);
+    }
+    if (!spec_.feature_counts.empty()) summary.headline["feature_counts"] = summarise_feature_counts(spec_, store_);
     if (const auto utility = store_.artefact("utility")) {
       summary.controls["utility"] = parse_json(*utility, "run.sqlite");
     }
@@ -159,6 +172,8 @@ class AnswerRun {
   const std::function<bool()>& is_interrupted_;
   AnswerSubject subject_;
   ChosenDefence defence_;
+  PathDictionaries dictionaries_;
+  std::vector<std::vector<int64_t>> base_answers_;  // of every test request
   std::vector<AnswerFlip> flips_;
   int64_t n_broken_ = 0;
 };

@@ -9,12 +9,12 @@
 namespace rebound {
 namespace {
 
-constexpr int64_t kMinimalSteps = 24;  // of each search; the first one, at the cap, takes 3 to 6
-
 template <class T>
 void read(ObjectReader& in, const char* key, T& value) {
   value = in.get(key, value);
 }
+
+const std::vector<double> kDirectionStrengths = {0.15, 0.2, 0.225, 0.25, 0.3};
 
 AnswerBehaviourSpec read_behaviour(const Json& json, const std::string& where, AnswerBehaviourSpec spec) {
   ObjectReader in(json, where);
@@ -31,6 +31,7 @@ AnswerBehaviourSpec read_behaviour(const Json& json, const std::string& where, A
 AnswerDefenceSpec read_defence(const Json& json, const std::string& where, AnswerDefenceSpec spec) {
   ObjectReader in(json, where);
   read(in, "kind", spec.kind);
+  if (spec.kind == "directions" && !in.has("strengths")) spec.strengths = kDirectionStrengths;
   read(in, "layers", spec.layers);
   read(in, "saes", spec.saes);
   read(in, "features", spec.features);
@@ -46,23 +47,6 @@ AnswerDefenceSpec read_defence(const Json& json, const std::string& where, Answe
   return spec;
 }
 
-AnswerRowSpec read_row(const Json& json, const std::string& where) {
-  ObjectReader in(json, where);
-  AnswerRowSpec row;
-  read(in, "constraint", row.constraint);
-  with_context(where + ".constraint", [&] { return cross_rung_of(row.constraint).name; });
-  const std::string objective = in.get<std::string>("objective", "answer");
-  require<ConfigError>(objective == "answer" || objective == "minimal_budget", where, ".objective: got \"", objective,
-                       "\", expected answer or minimal_budget");
-  row.kind = objective == "answer" ? RowKind::kAttack : RowKind::kMinimalBudget;
-  if (row.kind == RowKind::kMinimalBudget) row.steps = kMinimalSteps;
-  read(in, "budget", row.budget);
-  read(in, "steps", row.steps);
-  read(in, "lr", row.lr);
-  in.finish();
-  return row;
-}
-
 AnswerControlSpec read_controls(const Json& json, const std::string& where, AnswerControlSpec spec) {
   if (json.is_boolean()) {
     spec.is_on = json.get<bool>();
@@ -76,31 +60,71 @@ AnswerControlSpec read_controls(const Json& json, const std::string& where, Answ
   return spec;
 }
 
-std::vector<AnswerRowSpec> rows_of(Preset preset) {
-  const auto row = [](const char* constraint, RowKind kind = RowKind::kAttack, double budget = 40, int64_t steps = 60,
-                      double lr = 0.1) { return AnswerRowSpec{constraint, kind, budget, steps, lr}; };
-  std::vector<AnswerRowSpec> rows = {row("forward_projection"), row("none"), row("first_site"),
-                                     row("forward_projection", RowKind::kMinimalBudget, 40, kMinimalSteps)};
-  if (preset == Preset::kQuick) return rows;
-  rows.push_back(row("forward_projection_decoder"));
-  rows.push_back(row("penalty"));
-  rows.push_back(row("jacobian", RowKind::kAttack, 40, 20));
-  rows.push_back(row("jacobian_sampled", RowKind::kAttack, 40, 80, 0.03));
-  for (const double budget : {5.0, 10.0, 20.0}) {
-    rows.push_back(row("forward_projection", RowKind::kAttack, budget));
+AnswerAttributionSpec read_attribution(const Json& json, const std::string& where) {
+  AnswerAttributionSpec spec;
+  if (json.is_boolean()) {
+    spec.is_on = json.get<bool>();
+    return spec;
   }
+  ObjectReader in(json, where);
+  spec.is_on = in.get("on", true);
+  read(in, "saes", spec.saes);
+  read(in, "top_k", spec.top_k);
+  in.finish();
+  return spec;
+}
+
+// Soft suffixes over the weights of the drift, and a hard one.
+void add_input_rows(Preset preset, std::vector<AnswerRowSpec>& rows) {
+  const bool is_quick = preset == Preset::kQuick;
+  AnswerRowSpec soft = AnswerRowSpec::of("soft_suffix"), hard = AnswerRowSpec::of("gcg");
+  soft.suffix.prompts = is_quick ? 4 : 24;
+  if (is_quick) soft.steps = 24;
+  for (const double weight : {0.0, 1.0, 10.0}) {
+    soft.suffix.obfuscation = weight;
+    rows.push_back(soft);
+  }
+  hard.suffix.prompts = is_quick ? 4 : 24;
+  if (is_quick) {
+    hard.steps = 10;
+    hard.suffix.search_width = 16;
+  }
+  rows.push_back(hard);
+}
+
+std::vector<AnswerRowSpec> rows_of(Preset preset) {
+  const auto row = [](const char* constraint, double budget = 40) {
+    AnswerRowSpec spec = AnswerRowSpec::of(constraint);
+    spec.budget = budget;
+    return spec;
+  };
+  std::vector<AnswerRowSpec> rows = {
+      row("forward_projection"), row("none"), row("first_site"),
+      AnswerRowSpec::of("forward_projection", RowKind::kMinimalBudget)};
+  if (preset == Preset::kFull) {
+    rows.push_back(row("forward_projection_decoder"));
+    rows.push_back(row("penalty"));
+    rows.push_back(row("jacobian"));
+    rows.back().steps = 20;
+    rows.push_back(row("jacobian_sampled"));
+    rows.back().steps = 80;
+    rows.back().lr = 0.03;
+    for (const double budget : {5.0, 10.0, 20.0}) {
+      rows.push_back(row("forward_projection", budget));
+    }
+  }
+  if (preset == Preset::kQuick) {
+    for (AnswerRowSpec& each : rows) {
+      if (each.kind == RowKind::kAttack) each.steps = 40;
+    }
+  }
+  add_input_rows(preset, rows);
   return rows;
 }
 
 Json list_of_names() { return {"refusal", "refusal-benign"}; }
 
 }  // namespace
-
-std::string AnswerRowSpec::name() const {
-  std::ostringstream out;
-  out << constraint << "/" << objective() << "/per_prompt@" << budget;
-  return out.str();
-}
 
 bool is_answer_behaviour(const std::string& kind) { return kind == "refusal" || kind == "refusal-benign"; }
 
@@ -111,10 +135,16 @@ Preset parse_preset(const std::string& text) {
 }
 
 const AnswerRowSpec& AnswerAuditSpec::headline() const {
+  const auto is_attack = [](const AnswerRowSpec& row) { return row.kind == RowKind::kAttack; };
+  const auto is_inside = [&](const AnswerRowSpec& row) {
+    return is_attack(row) && !row.is_at_input();
+  };
   for (const AnswerRowSpec& row : rows) {
-    if (row.constraint == "forward_projection" && row.kind == RowKind::kAttack) return row;
+    if (row.constraint == "forward_projection" && is_attack(row)) return row;
   }
-  const auto last = std::find_if(rows.rbegin(), rows.rend(), [](const auto& row) { return row.kind == RowKind::kAttack; });
+  const auto inside = std::find_if(rows.rbegin(), rows.rend(), is_inside);
+  if (inside != rows.rend()) return *inside;
+  const auto last = std::find_if(rows.rbegin(), rows.rend(), is_attack);
   return last == rows.rend() ? rows.back() : *last;
 }
 
@@ -137,6 +167,12 @@ void AnswerAuditSpec::validate() const {
   require<ConfigError>(defence.features > 0, "defence.features: got ", defence.features, ", expected > 0");
   require<ConfigError>(target_tokens > 0 && max_new_tokens >= target_tokens, "target_tokens: got ", target_tokens,
                        " with max_new_tokens ", max_new_tokens, ", expected 1..max_new_tokens");
+  require<ConfigError>(attribution.top_k > 0, "attribution.top_k: got ", attribution.top_k, ", expected > 0");
+  require<ConfigError>(feature_counts.empty() || defence.kind == "features",
+                       "feature_counts: got some with a defence of ", defence.kind, ", expected features");
+  for (const int64_t count : feature_counts) {
+    require<ConfigError>(count > 0, "feature_counts: got ", count, ", expected > 0");
+  }
   require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
   require<ConfigError>(dtype == "float32" || dtype == "bfloat16", "dtype: got \"", dtype,
                        "\", expected float32 or bfloat16");
@@ -144,20 +180,26 @@ void AnswerAuditSpec::validate() const {
   std::set<std::string> names;
   for (const AnswerRowSpec& row : rows) {
     require<ConfigError>(names.insert(row.name()).second, "rows: got \"", row.name(), "\" twice");
-    require<ConfigError>(row.budget > 0 && row.steps >= 0 && row.lr > 0, "rows: got budget ", row.budget, ", steps ",
-                         row.steps, ", lr ", row.lr, ", expected budget > 0, steps >= 0, lr > 0");
+    row.validate();
   }
 }
 
 AnswerAuditSpec default_answer_spec(const std::string& kind, Preset preset) {
   AnswerAuditSpec spec;
   spec.behaviour.kind = kind;
-  if (kind == "refusal-benign") spec.behaviour.requests = {"harmless"};
-  else if (preset == Preset::kQuick) spec.behaviour.requests = {"advbench"};
+  if (kind == "refusal-benign") {
+    spec.behaviour.requests = {"harmless"};
+    spec.defence.kind = "directions";
+    spec.defence.strengths = kDirectionStrengths;
+  } else if (preset == Preset::kQuick) {
+    spec.behaviour.requests = {"advbench"};
+  }
   if (preset == Preset::kQuick) spec.behaviour.manifest = "data/refusal/quick_ids.json";
   spec.rows = rows_of(preset);
+  if (preset == Preset::kQuick) spec.controls.random_draws = 2;
   if (preset == Preset::kFull) {
     spec.behaviour.n_test = 60;
+    if (spec.defence.kind == "features") spec.feature_counts = {1, 2, 5, 10, 20, 40, 61};
     spec.max_new_tokens = 128;
     spec.controls = {.is_on = true, .random_draws = 5, .inject_answers = 3};
   }
@@ -176,10 +218,12 @@ AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
     const Json& rows = in.at("rows");
     require<ConfigError>(rows.is_array(), where, ".rows: got ", rows.type_name(), ", expected a list");
     spec.rows.clear();
-    for (size_t i = 0; i < rows.size(); ++i) spec.rows.push_back(read_row(rows[i], concat(where, ".rows[", i, "]")));
+    for (size_t i = 0; i < rows.size(); ++i) spec.rows.push_back(read_answer_row(rows[i], concat(where, ".rows[", i, "]")));
   }
   if (in.has("controls")) spec.controls = read_controls(in.at("controls"), where + ".controls", spec.controls);
-  for (const char* key : {"behaviour", "defence", "rows", "controls"}) in.get<Json>(key, Json());
+  if (in.has("attribution")) spec.attribution = read_attribution(in.at("attribution"), where + ".attribution");
+  for (const char* key : {"behaviour", "defence", "rows", "controls", "attribution"}) in.get<Json>(key, Json());
+  read(in, "feature_counts", spec.feature_counts);
   read(in, "target_tokens", spec.target_tokens);
   read(in, "max_new_tokens", spec.max_new_tokens);
   read(in, "batch", spec.batch);
@@ -194,10 +238,7 @@ AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
 
 Json to_json(const AnswerAuditSpec& spec) {
   Json rows = Json::array();
-  for (const AnswerRowSpec& row : spec.rows) {
-    rows.push_back({{"constraint", row.constraint}, {"objective", row.objective()}, {"budget", row.budget},
-                    {"steps", row.steps}, {"lr", row.lr}});
-  }
+  for (const AnswerRowSpec& row : spec.rows) rows.push_back(to_json(row));
   const AnswerBehaviourSpec& b = spec.behaviour;
   const AnswerDefenceSpec& d = spec.defence;
   return {{"model", spec.model},
@@ -212,6 +253,9 @@ Json to_json(const AnswerAuditSpec& spec) {
           {"controls",
            {{"on", spec.controls.is_on}, {"random_draws", spec.controls.random_draws},
             {"inject_answers", spec.controls.inject_answers}}},
+          {"attribution",
+           {{"on", spec.attribution.is_on}, {"saes", spec.attribution.saes}, {"top_k", spec.attribution.top_k}}},
+          {"feature_counts", spec.feature_counts},
           {"target_tokens", spec.target_tokens},
           {"max_new_tokens", spec.max_new_tokens},
           {"batch", spec.batch},

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "rebound/audit/answer_row_spec.h"
 #include "rebound/audit/spec.h"
 #include "rebound/base/json.h"
 #include "rebound/recover/cross_solver.h"
@@ -33,28 +34,18 @@ struct AnswerBehaviourSpec {
 // features: SAE features with the largest difference of mean codes, their differences added.
 // edits: a list of clamps as given.
 struct AnswerDefenceSpec {
-  std::string kind = "directions";
+  std::string kind = "features";
   std::vector<int64_t> layers = {10, 14, 18};  // directions
-  std::vector<std::string> saes;               // features: SAE folders, one a site
+  // features: SAE folders, one a site
+  std::vector<std::string> saes = {"assets/sae/smollm2-135m-instruct-l12", "assets/sae/smollm2-135m-instruct-l14",
+                                   "assets/sae/smollm2-135m-instruct-l18"};
   int64_t features = 20;                       // of each SAE
   Json edits = Json::array();                  // see docs/spec.md
-  // In units of the difference; tried weakest first on training requests.
-  std::vector<double> strengths = {0.15, 0.2, 0.225, 0.25, 0.3};
+  // In units of the difference; tried weakest first on training requests. {0.15 .. 0.3} for directions.
+  std::vector<double> strengths = {0.3, 0.4, 0.5};
   std::optional<double> strength;  // given: nothing is tried
-  double max_degenerate = 0.10;    // of training answers
+  double max_degenerate = 0.05;    // of training answers
   int64_t n_safe = 16;             // safe-looking requests for false refusals
-};
-
-struct AnswerRowSpec {
-  std::string constraint = "forward_projection";  // rung of cross_solver.h
-  RowKind kind = RowKind::kAttack;                // "objective": "answer" or "minimal_budget"
-  double budget = 40;
-  int64_t steps = 60;
-  double lr = 0.1;
-
-  bool operator==(const AnswerRowSpec&) const = default;
-  std::string objective() const { return kind == RowKind::kAttack ? "answer" : "minimal_budget"; }
-  std::string name() const;  // constraint/objective/per_prompt@budget
 };
 
 struct AnswerControlSpec {
@@ -63,20 +54,31 @@ struct AnswerControlSpec {
   int64_t inject_answers = 1;  // other requests' answers to write in place of the own one
 };
 
+struct AnswerAttributionSpec {
+  bool is_on = true;
+  // Folders, at most one a clamp on directions; empty: those of assets/sae at such sites.
+  std::vector<std::string> saes;
+  int64_t top_k = 20;  // other features replayed and knocked out together
+};
+
 struct AnswerAuditSpec {
   std::string model;  // empty: the default model
   AnswerBehaviourSpec behaviour;
   AnswerDefenceSpec defence;
+  std::vector<int64_t> feature_counts;  // of each SAE, each a defence of its own; see answer_counts.h
   int64_t target_tokens = 48;   // of the base answer, scored and perturbed
   int64_t max_new_tokens = 64;  // of every generated answer
   std::vector<AnswerRowSpec> rows;
   AnswerControlSpec controls;
+  AnswerAttributionSpec attribution;
   VerdictSpec verdict;
   int64_t batch = 8;  // requests per unit of work and of resume
   uint64_t seed = 0;
   std::string dtype = "bfloat16";  // while searching; answers are generated in float32
 
-  const AnswerRowSpec& headline() const;  // the first forward_projection row, else the last row
+  // The first forward_projection attack, else the last attack that is not at the input, else the
+  // last attack.
+  const AnswerRowSpec& headline() const;
   void validate() const;                  // ConfigError
 };
 

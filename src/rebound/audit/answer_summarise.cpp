@@ -3,8 +3,10 @@
 #include <cmath>
 #include <map>
 
+#include "rebound/audit/answer_rows.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/audit/summarise.h"
+#include "rebound/base/error.h"
 #include "rebound/stats/quantile.h"
 
 namespace rebound {
@@ -33,7 +35,18 @@ RowSummary summarise_one(const RowSummary& head, const Results& results, const s
   for (const char* key : {"drift_generation_rel", "norm_generation", "norm_after_rows", "score_float32"}) {
     row.extra[key] = finite_or_null(mean_figure(results, key));
   }
+  if (head.threat_model != "input") return row;
+  for (const char* key : {"suffix_norm_max", "suffix_sinks", "n_runs"}) {
+    row.extra[key] = finite_or_null(mean_figure(results, key));
+  }
   return row;
+}
+
+// The rules compare perturbations of one norm; a suffix has none.
+Verdict nothing_to_compare(const std::string& row) {
+  return {"undetermined",
+          concat("Only attackers at the input were tried, here ", row,
+                 ": they have no budget to compare controls at. Nothing is concluded.")};
 }
 
 }  // namespace
@@ -63,8 +76,9 @@ AuditSummary summarise_answers(const AnswerSummaryInput& in) {
     const Results& inject = by_row["inject/" + row.name()];
     summary.headline["minimal_budget_to_recover"] = median_budget(recover, row.budget);
     if (inject.empty()) continue;
-    summary.headline["minimal_budget_to_inject"] = median_budget(inject, row.budget);
-    verdict.specificity = specificity_per_nat(inject, recover, in.clusters);
+    const double cap = kInjectCaps * row.budget;
+    summary.headline["minimal_budget_to_inject"] = median_budget(inject, cap);
+    verdict.specificity = specificity_per_nat(inject, recover, in.clusters, cap);
     summary.headline["specificity_per_nat"] = estimate_json(verdict.specificity);
   }
   verdict.binding_share = 1;
@@ -83,7 +97,8 @@ AuditSummary summarise_answers(const AnswerSummaryInput& in) {
   summary.headline["above_random"] = estimate_json(verdict.above_random);
   summary.headline["above_injected"] = estimate_json(verdict.above_injected);
   summary.controls["constraint_binds_on_examples"] = finite_or_null(verdict.binding_share);
-  const Verdict decided = decide(verdict, in.spec.verdict);
+  const Verdict decided = in.spec.headline().is_at_input() ? nothing_to_compare(name)
+                                                           : decide(verdict, in.spec.verdict);
   summary.verdict = decided.verdict;
   summary.verdict_text = decided.text;
   return summary;

@@ -57,6 +57,14 @@ std::vector<std::vector<ScoredExample>> cut_batches(const Subject& subject,
   return batches;
 }
 
+std::vector<ScoredExample> flips_of(const std::vector<ScoredExample>& examples) {
+  std::vector<ScoredExample> flips;
+  for (const ScoredExample& example : examples) {
+    if (example.is_valid()) flips.push_back(example);
+  }
+  return flips;
+}
+
 BatchContext BatchContext::build(const Subject& subject, const AuditSpec& spec,
                                  std::vector<ScoredExample> flips) {
   const at::NoGradGuard no_grad;
@@ -90,14 +98,15 @@ BatchContext BatchContext::build(const Subject& subject, const AuditSpec& spec,
 }
 
 Contests BatchContext::recovery_contests(Objective objective) const {
-  std::vector<int64_t> target, rival;
+  std::vector<int64_t> target;
+  std::vector<const Prompt*> prompts;
   std::vector<float> goal;
   for (const ScoredExample& flip : flips) {
     target.push_back(flip.prompt->correct_id);
-    rival.push_back(flip.prompt->wrong_id);
+    prompts.push_back(flip.prompt);
     goal.push_back(objective == Objective::kMatchBase ? static_cast<float>(flip.base_score) : 0.0f);
   }
-  return {at::tensor(target, at::kLong), at::tensor(rival, at::kLong), at::tensor(goal)};
+  return {at::tensor(target, at::kLong), wrong_tokens(prompts), at::tensor(goal)};
 }
 
 Problem BatchContext::problem(const Contests& contests, ThreatModel threat, Objective objective,

@@ -22,6 +22,8 @@ struct ScoredExample {
 // Base and defended scores in float32, in batches of `batch` prompts.
 std::vector<ScoredExample> score_examples(const Subject& subject, const std::vector<Prompt>& prompts, int64_t batch);
 
+std::vector<ScoredExample> flips_of(const std::vector<ScoredExample>& examples);
+
 struct BatchContext {
   const Subject* subject = nullptr;
   const Defence* defence = nullptr;

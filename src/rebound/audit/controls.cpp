@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -169,12 +170,12 @@ FinishedBatch run_wrong_rule(const RowSpec& spec, const BatchContext& context, c
     return wrong;
   };
   const std::string key = concat("wrong_rule/", spec.name());
-  at::Tensor delta = load_delta(environment.store, key, 0);
+  at::Tensor delta = load_delta(environment.store, key, environment.fold);
   if (!delta.defined()) {
     const Constraint constraint(rung_of(spec.constraint), *train.subject->sae, train.defence->features());
     const Problem fit = train.problem(contests(train), spec.threat_model, Objective::kLogitDiff, spec.budget);
     delta = solve(fit, constraint, {.max_steps = spec.steps, .lr = spec.lr, .is_shared = true}).delta;
-    store_delta(environment.store, key, 0, delta);
+    store_delta(environment.store, key, environment.fold, delta);
   }
   FinishedBatch finished;
   finished.results = results_of(
@@ -185,7 +186,8 @@ FinishedBatch run_wrong_rule(const RowSpec& spec, const BatchContext& context, c
     result.termination = "held_out";
     // A prompt that holds the fixed name itself is no test of the wrong rule.
     const Prompt& prompt = *context.flips[i].prompt;
-    result.figures["is_own_answer"] = target == prompt.correct_id || target == prompt.wrong_id;
+    result.figures["is_own_answer"] = target == prompt.correct_id || target == prompt.wrong_id ||
+                                       std::count(prompt.rival_ids.begin(), prompt.rival_ids.end(), target) > 0;
   }
   return finished;
 }

@@ -1,11 +1,13 @@
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
 #include "rebound/audit/controls.h"
 #include "rebound/audit/inject.h"
 #include "rebound/base/rng.h"
+#include "rebound/model/margin.h"
 #include "rebound/recover/minimal_budget.h"
 
 namespace rebound {
@@ -16,8 +18,15 @@ std::vector<int64_t> unrelated_targets(const BatchContext& context, int64_t draw
   std::vector<int64_t> targets;
   for (const ScoredExample& flip : context.flips) {
     std::vector<int64_t> choices;
+    const int64_t place = static_cast<int64_t>(targets.size());
+    // Against the best of all tokens the present best has nothing to gain.
+    const int64_t wrong = flip.prompt->wrong_id == kBestOther
+                              ? context.defended_logits[place].argmax().item<int64_t>()
+                              : flip.prompt->wrong_id;
     for (const int64_t id : pool) {
-      if (id != flip.prompt->correct_id && id != flip.prompt->wrong_id) choices.push_back(id);
+      const std::vector<int64_t>& rivals = flip.prompt->rival_ids;
+      const bool is_rival = id == wrong || std::count(rivals.begin(), rivals.end(), id) > 0;
+      if (id != flip.prompt->correct_id && !is_rival) choices.push_back(id);
     }
     Rng rng({static_cast<uint64_t>(flip.index), 0x696e6a});
     rng.shuffle(choices);
@@ -26,15 +35,19 @@ std::vector<int64_t> unrelated_targets(const BatchContext& context, int64_t draw
   return targets;
 }
 
-// Of all tokens but the two answers, the one whose defended logit is nearest to the correct one's.
+// Of all tokens but the two answers (kBestOther: but the answer and the best), the one whose defended logit is nearest to the correct one's.
 std::vector<int64_t> gap_matched_targets(const BatchContext& context, const Contests& recovery) {
   const at::Tensor correct = context.defended_logits.gather(1, recovery.target.unsqueeze(1));
   at::Tensor distance = (context.defended_logits - correct).abs();
-  for (const at::Tensor& answer : {recovery.target, recovery.rival}) {
-    distance.scatter_(1, answer.unsqueeze(1), std::numeric_limits<float>::infinity());
+  const at::Tensor best = context.defended_logits.argmax(1);
+  const at::Tensor rivals = recovery.rival.dim() == 1
+                                ? at::where(recovery.rival == kBestOther, best, recovery.rival).unsqueeze(1)
+                                : recovery.rival;
+  for (const at::Tensor& answers : {recovery.target.unsqueeze(1), rivals}) {
+    distance.scatter_(1, answers, std::numeric_limits<float>::infinity());
   }
-  const at::Tensor best = distance.argmin(1).contiguous();
-  return {best.data_ptr<int64_t>(), best.data_ptr<int64_t>() + best.numel()};
+  const at::Tensor nearest = distance.argmin(1).contiguous();
+  return {nearest.data_ptr<int64_t>(), nearest.data_ptr<int64_t>() + nearest.numel()};
 }
 
 const char* name_of(InjectTarget target) {
@@ -46,9 +59,7 @@ const char* name_of(InjectTarget target) {
 }
 
 at::Tensor start_scores(const BatchContext& context, const Contests& contests) {
-  return (context.defended_logits.gather(1, contests.target.unsqueeze(1)) -
-          context.defended_logits.gather(1, contests.rival.unsqueeze(1)))
-      .squeeze(1);
+  return margins_of_logits(context.defended_logits, contests.target, contests.rival);
 }
 
 Contests joined(const std::vector<Contests>& all) {
@@ -121,6 +132,10 @@ Row inject_row(const AuditSpec& spec, InjectTarget target) {
   head.target = name_of(target);
   const int64_t draws = target == InjectTarget::kUnrelated ? spec.controls.inject_targets : 1;
   return {head, [=](const BatchContext& context, const RowEnvironment&) {
+            if (draws == 0) return FinishedBatch{};
+            const Prompt& prompt = *context.flips.front().prompt;
+            const bool has_other_name = prompt.wrong_id != kBestOther && prompt.rival_ids.empty();
+            if (target == InjectTarget::kOtherName && !has_other_name) return FinishedBatch{};
             if (target == InjectTarget::kUnrelated && context.subject->prompts.unrelated_ids.size() < 3) {
               return FinishedBatch{};
             }

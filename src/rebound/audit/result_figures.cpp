@@ -29,13 +29,13 @@ Paired pair_up(const std::map<int64_t, double>& a, const std::map<int64_t, doubl
   return paired;
 }
 
-// Minimal budget per nat of gap, by prompt (median over its targets); infinite where censored.
-std::map<int64_t, double> cost_per_nat(const Results& results) {
+// Minimal budget per nat of gap, by prompt (median over its targets); a censored budget counts as `censored`.
+std::map<int64_t, double> cost_per_nat(const Results& results, double censored) {
   std::map<int64_t, std::vector<double>> costs;
   for (const StoredResult& result : results) {
     const double gap = figure(result, "gap"), budget = figure(result, "minimal_budget");
     if (!(gap > 1e-3)) continue;  // nothing to write
-    costs[result.prompt].push_back(std::isfinite(budget) ? budget / gap : std::numeric_limits<double>::infinity());
+    costs[result.prompt].push_back((std::isfinite(budget) ? budget : censored) / gap);
   }
   std::map<int64_t, double> medians;
   for (const auto& [prompt, values] : costs) medians[prompt] = median(values);
@@ -79,11 +79,17 @@ Estimate paired_difference(const Results& a, const Results& b, const std::vector
   return bootstrap_difference(paired.a, paired.b, paired.options);
 }
 
-Estimate specificity_per_nat(const Results& inject, const Results& recover, const std::vector<int64_t>& clusters) {
-  std::map<int64_t, double> recovery = cost_per_nat(recover);
+Estimate specificity_per_nat(const Results& inject, const Results& recover, const std::vector<int64_t>& clusters,
+                             double cap) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  std::map<int64_t, double> recovery = cost_per_nat(recover, kInfinity);
   std::erase_if(recovery, [](const auto& entry) { return !std::isfinite(entry.second); });
-  const Paired paired = pair_up(cost_per_nat(inject), recovery, clusters);
-  return bootstrap_ratio(paired.a, paired.b, RatioKind::kMedianOfRatios, paired.options);
+  const auto ratio = [&](double censored) {
+    const Paired paired = pair_up(cost_per_nat(inject, censored), recovery, clusters);
+    return bootstrap_ratio(paired.a, paired.b, RatioKind::kMedianOfRatios, paired.options);
+  };
+  const Estimate least = ratio(cap);
+  return {least.value, least.low, ratio(kInfinity).high};
 }
 
 Json median_budget(const Results& results, double cap) {

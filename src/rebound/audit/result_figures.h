@@ -26,9 +26,10 @@ std::map<int64_t, double> rates_by_prompt(const std::vector<StoredResult>& resul
 Estimate paired_difference(const std::vector<StoredResult>& a, const std::vector<StoredResult>& b,
                            const std::vector<int64_t>& clusters);
 // (B_inject / gap) / (B_recover / gap) by prompt, the median over an example's targets; its median
-// with an interval. Results carry "minimal_budget" (null: censored) and "gap".
+// with an interval. Results carry "minimal_budget" (null: censored at `cap`) and "gap". A censored injection
+// counts as its cap in the value and the lower bound, as infinite in the upper one; a censored recovery is left out.
 Estimate specificity_per_nat(const std::vector<StoredResult>& inject, const std::vector<StoredResult>& recover,
-                             const std::vector<int64_t>& clusters);
+                             const std::vector<int64_t>& clusters, double cap);
 // {"value": text with censoring, "n", "n_censored"}
 Json median_budget(const std::vector<StoredResult>& results, double cap);
 // {"value", "ci_low", "ci_high"}

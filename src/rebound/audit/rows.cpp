@@ -115,16 +115,17 @@ class Ladder {
   double seconds_ = 0;
 };
 
-// Fitted on the flips of the training prompts once; every batch of test flips uses the same one.
+// Fitted on the flips of the training prompts (of facts: of the other folds) once; every batch of test
+// flips (of the fold) uses the same one.
 at::Tensor fitted_shared_delta(const RowSpec& spec, const RowEnvironment& environment) {
-  const at::Tensor known = load_delta(environment.store, spec.name(), 0);
+  const at::Tensor known = load_delta(environment.store, spec.name(), environment.fold);
   if (known.defined()) return known;
   const BatchContext& train = *environment.train;
   const Constraint constraint(rung_of(spec.constraint), *train.subject->sae, train.defence->features());
   const Problem problem =
       train.problem(train.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
   const at::Tensor delta = solve(problem, constraint, solver_options(spec, false)).delta;
-  store_delta(environment.store, spec.name(), 0, delta);
+  store_delta(environment.store, spec.name(), environment.fold, delta);
   return delta;
 }
 

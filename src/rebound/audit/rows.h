@@ -18,6 +18,7 @@ struct RowEnvironment {
   Store& store;
   const BatchContext* train = nullptr;  // flips of the training prompts; null when there are none
   int64_t batch_index = 0;
+  int64_t fold = 0;  // of the batch: shared perturbations are fitted once a fold, on the others
 };
 
 // A row with its place in the summary; `run` does one batch.

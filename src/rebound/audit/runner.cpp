@@ -3,15 +3,21 @@
 #include <torch/torch.h>
 
 #include <chrono>
+#include <map>
 #include <set>
 
 #include "rebound/audit/batch_context.h"
 #include "rebound/audit/controls.h"
 #include "rebound/audit/environment.h"
+#include "rebound/audit/fold_defence.h"
+#include "rebound/audit/fold_summary.h"
+#include "rebound/audit/fold_sweep.h"
 #include "rebound/audit/path_report.h"
+#include "rebound/audit/question_accuracy.h"
 #include "rebound/audit/run_folder.h"
 #include "rebound/audit/store.h"
 #include "rebound/audit/summarise.h"
+#include "rebound/audit/training_flips.h"
 #include "rebound/audit/utility.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -30,20 +36,14 @@ std::vector<Row> rows_of(const AuditSpec& spec) {
   return rows;
 }
 
-std::vector<ScoredExample> flips_of(const std::vector<ScoredExample>& examples) {
-  std::vector<ScoredExample> flips;
-  for (const ScoredExample& example : examples) {
-    if (example.is_valid()) flips.push_back(example);
-  }
-  return flips;
-}
-
 StoredExample to_stored(const ScoredExample& example) {
   const Prompt& prompt = *example.prompt;
+  Json extra = {{"cluster", prompt.cluster}};
+  if (prompt.fold >= 0) extra["fold"] = prompt.fold;
   return {.prompt = example.index, .id = prompt.id, .text = prompt.text, .ids = prompt.ids,
           .correct = prompt.correct, .wrong = prompt.wrong, .base_score = example.base_score,
           .defended_score = example.defended_score, .is_valid = example.is_valid(), .split = "test",
-          .extra = {{"cluster", prompt.cluster}}};
+          .extra = extra};
 }
 
 class AuditRun {
@@ -58,6 +58,7 @@ class AuditRun {
     const std::vector<Row> rows = rows_of(spec_);
     run_rows(rows);
     measure_cost_of_defence();
+    measure_accuracy();
     AuditSummary summary = make_summary(rows);
     finish_run(summary, started, folder_);
     return summary;
@@ -91,7 +92,7 @@ class AuditRun {
         if (store_.is_done(row.head.name, batch)) continue;
         check_interrupt(is_interrupted_, folder_);
         FinishedBatch finished =
-            row.run(context, {spec_, store_, train_context(row), batch});
+            row.run(context, {spec_, store_, train_context(row, context), batch, fold_of(context)});
         finished.row = row.head.name;
         finished.batch = batch;
         store_.put_batch(finished);
@@ -110,28 +111,40 @@ class AuditRun {
     store_.put_artefact("utility", measure_utility(subject_, kContexts).dump());
   }
 
-  // Built on first use: only shared rows need it.
-  const BatchContext* train_context(const Row& row) {
+  void measure_accuracy() {
+    if (!spec_.has_folds() || store_.artefact("accuracy")) return;
+    say("measuring which facts are kept");
+    Json accuracy = measure_fact_accuracy(subject_, spec_.batch);
+    accuracy["questions"] = measure_question_accuracy(subject_, spec_.behaviour.letters);
+    if (spec_.sweep) accuracy["sweep"] = sweep_unlearning(subject_);
+    store_.put_artefact("accuracy", accuracy.dump());
+  }
+
+  static int64_t fold_of(const BatchContext& context) {
+    return std::max<int64_t>(0, context.flips.front().prompt->fold);
+  }
+
+  // Built on first use: only shared rows need it. Of facts, one for each fold.
+  const BatchContext* train_context(const Row& row, const BatchContext& test) {
     if (row.head.scope != "shared") return nullptr;
-    if (!is_train_built_) {
-      is_train_built_ = true;
-      std::vector<ScoredExample> flips = flips_of(score_examples(subject_, subject_.prompts.train, spec_.batch));
-      if (!flips.empty()) {
-        constexpr int64_t kMostFlips = 32;  // a shared delta has 576 numbers; more flips cost more than they tell
-        flips.resize(std::min<size_t>(flips.size(), static_cast<size_t>(std::min(spec_.batch, kMostFlips))));
-        train_ = std::make_unique<BatchContext>(BatchContext::build(subject_, spec_, std::move(flips)));
-      }
-    }
-    return train_.get();
+    const int64_t fold = fold_of(test);
+    if (!training_.count(fold)) training_.emplace(fold, TrainingFlips(subject_, spec_, fold));
+    return training_.at(fold).context();
   }
 
   AuditSummary make_summary(const std::vector<Row>& rows) {
     SummaryInput input{spec_, store_, {}, {}, static_cast<int64_t>(examples_.size()), n_valid_};
     for (const Row& row : rows) input.heads.push_back(row.head);
-    for (const ScoredExample& example : examples_) input.clusters.push_back(example.prompt->cluster);
+    for (const ScoredExample& example : examples_) {
+      input.clusters.push_back(example.prompt->cluster);
+      input.folds.push_back(example.prompt->fold);
+    }
     AuditSummary summary = summarise(input);
     if (const auto utility = store_.artefact("utility"); utility && *utility != "null") {
       summary.controls["utility"] = parse_json(*utility, "run.sqlite");
+    }
+    if (const auto accuracy = store_.artefact("accuracy")) {
+      add_fact_accuracy(summary, parse_json(*accuracy, "run.sqlite"), subject_.left_out);
     }
     summary.behaviour = spec_.behaviour.kind;
     summary.model = subject_.model_name;
@@ -151,8 +164,7 @@ class AuditRun {
   std::vector<ScoredExample> examples_;
   std::vector<std::vector<ScoredExample>> batches_;
   int64_t n_valid_ = 0;
-  bool is_train_built_ = false;
-  std::unique_ptr<BatchContext> train_;
+  std::map<int64_t, TrainingFlips> training_;  // by fold
 };
 
 }  // namespace

@@ -3,22 +3,15 @@
 #include <algorithm>
 #include <set>
 
+#include "rebound/audit/row_spec.h"
 #include "rebound/base/error.h"
 
 namespace rebound {
 namespace {
 
-constexpr int64_t kMinimalBudgetSteps = 20;
-
 const std::set<std::string>& behaviour_kinds() {
-  static const std::set<std::string> kinds = {"ioi", "toy-leaky", "toy-feature-routed", "toy-sealed"};
+  static const std::set<std::string> kinds = {"ioi", "facts", "mcq", "toy-leaky", "toy-feature-routed", "toy-sealed"};
   return kinds;
-}
-
-std::string number_text(double value) {
-  std::ostringstream out;
-  out << value;
-  return out.str();
 }
 
 std::vector<int64_t> read_features(const Json& json, const std::string& where) {
@@ -38,6 +31,12 @@ BehaviourSpec read_behaviour(const Json& json, const std::string& where, Behavio
   spec.templates = in.get("templates", spec.templates);
   spec.n_train = in.get("n_train", spec.n_train);
   spec.n_test = in.get("n_test", spec.n_test);
+  spec.forget = in.get("forget", spec.forget);
+  spec.retain = in.get("retain", spec.retain);
+  spec.questions = in.get("questions", spec.questions);
+  spec.n_retain = in.get("n_retain", spec.n_retain);
+  spec.folds = in.get("folds", spec.folds);
+  spec.letters = in.get("letters", spec.letters);
   in.finish();
   return spec;
 }
@@ -60,6 +59,8 @@ DefenceSpec read_defence(const Json& json, const std::string& where, DefenceSpec
   else in.get<Json>("positions", Json());
   if (in.has("choice")) {
     ObjectReader choice(in.at("choice"), where + ".choice");
+    spec.choice.rule = choice.get("rule", spec.choice.rule);
+    spec.choice.retain_threshold = choice.get("retain_threshold", spec.choice.retain_threshold);
     spec.choice.features = choice.get("features", spec.choice.features);
     spec.choice.values = choice.get("values", spec.choice.values);
     spec.choice.min_flip_rate = choice.get("min_flip_rate", spec.choice.min_flip_rate);
@@ -69,35 +70,6 @@ DefenceSpec read_defence(const Json& json, const std::string& where, DefenceSpec
   }
   in.finish();
   return spec;
-}
-
-RowSpec read_row(const Json& json, const std::string& where) {
-  ObjectReader in(json, where);
-  RowSpec row;
-  row.constraint = in.get("constraint", row.constraint);
-  rung_of(row.constraint);
-  const std::string objective = in.get<std::string>("objective", "logit_diff");
-  if (objective == "minimal_budget") {
-    row.kind = RowKind::kMinimalBudget;
-    row.steps = kMinimalBudgetSteps;
-  } else {
-    row.objective = parse_objective(objective);
-  }
-  row.threat_model = parse_threat_model(in.get<std::string>("threat_model", "after_clamp"));
-  const std::string scope = in.get<std::string>("scope", "per_prompt");
-  require<ConfigError>(scope == "per_prompt" || scope == "shared", where, ".scope: got \"", scope,
-                       "\", expected per_prompt or shared");
-  row.scope = scope == "shared" ? RowScope::kShared : RowScope::kPerPrompt;
-  row.budget = in.get("budget", row.budget);
-  row.steps = in.get("steps", row.steps);
-  row.lr = in.get("lr", row.lr);
-  const bool stops = row.kind == RowKind::kMinimalBudget || row.objective == Objective::kMatchBase;
-  const std::string stop = in.get<std::string>("stop", stops ? "at_goal" : "never");
-  require<ConfigError>(stop == "never" || stop == "at_goal", where, ".stop: got \"", stop,
-                       "\", expected never or at_goal");
-  row.stop = stop == "never" ? StopRule::kNever : StopRule::kAtGoal;
-  in.finish();
-  return row;
 }
 
 ControlSpec read_controls(const Json& json, const std::string& where, ControlSpec spec) {
@@ -123,57 +95,7 @@ VerdictSpec read_verdict(const Json& json, const std::string& where, VerdictSpec
   return spec;
 }
 
-Json row_json(const RowSpec& row) {
-  return {{"constraint", row.constraint},
-          {"objective", row.kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(row.objective)},
-          {"threat_model", to_string(row.threat_model)},
-          {"scope", row.scope == RowScope::kShared ? "shared" : "per_prompt"},
-          {"budget", row.budget},
-          {"steps", row.steps},
-          {"lr", row.lr},
-          {"stop", row.stop == StopRule::kNever ? "never" : "at_goal"}};
-}
-
-std::vector<RowSpec> default_rows(double budget) {
-  const auto attack = [&](const char* constraint, Objective objective, ThreatModel threat) {
-    RowSpec row;
-    row.constraint = constraint;
-    row.objective = objective;
-    row.threat_model = threat;
-    row.budget = budget;
-    if (objective == Objective::kMatchBase) {
-      row.stop = StopRule::kAtGoal;
-      row.steps = 40;
-    }
-    return row;
-  };
-  const auto after = ThreatModel::kAfterClamp, before = ThreatModel::kBeforeClamp;
-  std::vector<RowSpec> rows;
-  for (const char* rung : {"encoder_decoder", "encoder", "encoder_published", "penalty", "none"}) {
-    rows.push_back(attack(rung, Objective::kLogitDiff, after));
-  }
-  for (const char* rung : {"encoder_decoder", "encoder", "none"}) {
-    rows.push_back(attack(rung, Objective::kMatchBase, after));
-  }
-  // With a pointwise SAE the projecting rungs are the same under both threat models (tested law).
-  rows.push_back(attack("none", Objective::kLogitDiff, before));
-  for (const char* rung : {"encoder_decoder", "none"}) {
-    RowSpec row = attack(rung, Objective::kLogitDiff, after);
-    row.kind = RowKind::kMinimalBudget;
-    row.stop = StopRule::kAtGoal;
-    row.steps = kMinimalBudgetSteps;
-    rows.push_back(row);
-  }
-  return rows;
-}
-
 }  // namespace
-
-std::string RowSpec::name() const {
-  const std::string goal = kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(objective);
-  return constraint + "/" + goal + "/" + (scope == RowScope::kShared ? "shared" : "per_prompt") + "@" +
-         number_text(budget) + (threat_model == ThreatModel::kBeforeClamp ? "/before_clamp" : "");
-}
 
 const RowSpec& AuditSpec::headline() const {
   const RowSpec* last = nullptr;
@@ -190,7 +112,7 @@ const RowSpec& AuditSpec::headline() const {
 
 void AuditSpec::validate() const {
   require<ConfigError>(behaviour_kinds().count(behaviour.kind) > 0, "behaviour.kind: got \"",
-                       behaviour.kind, "\", expected ioi, toy-leaky, toy-feature-routed or toy-sealed");
+                       behaviour.kind, "\", expected ioi, facts, mcq, toy-leaky, toy-feature-routed or toy-sealed");
   require<ConfigError>(!rows.empty(), "rows: got none, expected at least one");
   require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
   require<ConfigError>(dtype == "float32" || dtype == "bfloat16", "dtype: got \"", dtype,
@@ -199,6 +121,13 @@ void AuditSpec::validate() const {
                        "controls: got a negative count, expected >= 0");
   require<ConfigError>(!defence.choice.values.empty() && defence.choice.features > 0,
                        "defence.choice: got no values or no features, expected at least one");
+  require<ConfigError>(defence.choice.rule == "attribution" || (defence.choice.rule == "firing_rates" && has_folds()),
+                       "defence.choice.rule: got \"", defence.choice.rule,
+                       "\", expected attribution, or for facts firing_rates");
+  require<ConfigError>(!sweep || has_folds(), "sweep: got it with ", behaviour.kind, ", expected it with facts or mcq");
+  require<ConfigError>(behaviour.letters >= 0, "behaviour.letters: got ", behaviour.letters, ", expected >= 0");
+  require<ConfigError>(!has_folds() || (behaviour.prompts.empty() && behaviour.train_prompts.empty()),
+                       "behaviour.prompts: got them with facts, expected behaviour.forget and behaviour.retain");
   for (const double budget : controls.shared_budgets) {
     require<ConfigError>(budget > 0, "controls.shared_budgets: got ", budget, ", expected > 0");
   }
@@ -223,7 +152,11 @@ void AuditSpec::validate() const {
 AuditSpec default_spec(const std::string& behaviour_kind) {
   AuditSpec spec;
   spec.behaviour.kind = behaviour_kind;
-  spec.rows = default_rows(20);
+  spec.rows = spec.has_folds() ? fact_rows(20) : default_rows(20);
+  if (spec.has_folds()) {
+    spec.defence.choice = {.features = 16, .values = {0, -5, -20}, .min_flip_rate = 0.9};
+    spec.controls = {.random_draws = 10, .inject_targets = 1, .shared_budgets = {5, 20}};
+  }
   return spec;
 }
 
@@ -262,29 +195,44 @@ AuditSpec read_spec(const Json& json, const std::string& where) {
   spec.seed = static_cast<uint64_t>(seed);
   spec.dtype = in.get("dtype", spec.dtype);
   spec.trace = in.get("trace", spec.trace);
+  spec.sweep = in.get("sweep", spec.sweep);
   in.finish();
   spec.hook = hook;
   spec.validate();
   return spec;
 }
 
+namespace {
+
+Json behaviour_json(const AuditSpec& spec) {
+  const BehaviourSpec& b = spec.behaviour;
+  if (spec.has_folds()) {
+    Json json = {{"kind", b.kind}, {"retain", b.retain}, {"n_retain", b.n_retain}, {"folds", b.folds}};
+    if (b.kind == "mcq") json.update({{"questions", b.questions}, {"letters", b.letters}});
+    else json["forget"] = b.forget;
+    return json;
+  }
+  return {{"kind", b.kind}, {"prompts", b.prompts}, {"train_prompts", b.train_prompts},
+          {"templates", b.templates}, {"n_train", b.n_train}, {"n_test", b.n_test}};
+}
+
+}  // namespace
+
 Json to_json(const AuditSpec& spec) {
   Json rows = Json::array();
   for (const RowSpec& row : spec.rows) rows.push_back(row_json(row));
-  const BehaviourSpec& b = spec.behaviour;
   const DefenceSpec& d = spec.defence;
   Json edit = {{"kind", to_string(d.edit.kind)}, {"when", to_string(d.edit.when)}};
   edit["value"] = d.is_value_given ? Json(d.edit.value) : Json();
   return {{"model", spec.model},
           {"sae", spec.sae},
           {"hook", spec.hook},
-          {"behaviour",
-           {{"kind", b.kind}, {"prompts", b.prompts}, {"train_prompts", b.train_prompts},
-            {"templates", b.templates}, {"n_train", b.n_train}, {"n_test", b.n_test}}},
+          {"behaviour", behaviour_json(spec)},
           {"defence",
            {{"features", d.features}, {"edit", edit}, {"positions", to_json(d.edit.positions)},
-            {"choice", {{"features", d.choice.features}, {"values", d.choice.values},
-                        {"min_flip_rate", d.choice.min_flip_rate}}}}},
+            {"choice", {{"rule", d.choice.rule}, {"features", d.choice.features}, {"values", d.choice.values},
+                        {"min_flip_rate", d.choice.min_flip_rate},
+                        {"retain_threshold", d.choice.retain_threshold}}}}},
           {"perturb", {{"positions", to_json(spec.perturb)}}},
           {"rows", rows},
           {"controls",
@@ -297,7 +245,8 @@ Json to_json(const AuditSpec& spec) {
           {"batch", spec.batch},
           {"seed", spec.seed},
           {"dtype", spec.dtype},
-          {"trace", spec.trace}};
+          {"trace", spec.trace},
+          {"sweep", spec.sweep}};
 }
 
 }  // namespace rebound

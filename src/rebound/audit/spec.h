@@ -16,19 +16,26 @@
 namespace rebound {
 
 struct BehaviourSpec {
-  std::string kind = "ioi";          // ioi | toy-leaky | toy-feature-routed | toy-sealed
+  std::string kind = "ioi";          // ioi | facts | mcq | toy-leaky | toy-feature-routed | toy-sealed
   std::string prompts;               // JSONL of test prompts; empty: made from templates
   std::string train_prompts;         // JSONL; needed with `prompts` when features are not given
   std::string templates = "baba";    // baba | abba | both
   int64_t n_train = 64, n_test = 64;  // of made prompts
+  // facts (behaviour/facts.h) and mcq (behaviour/multiple_choice.h); empty: the files of data/facts, data/mcq
+  std::string forget, retain, questions;
+  int64_t n_retain = 350;
+  int64_t folds = 5;
+  int64_t letters = 0;  // mcq: so many questions are also asked by letter, in all 24 orders
 };
 
 // What the automatic choice may pick from, weakest first. The first value with which at least
 // `min_flip_rate` of the training prompts flip is taken, else the one with most flips.
 struct DefenceChoice {
+  std::string rule = "attribution";  // facts also: firing_rates (audit/fold_defence.h)
   int64_t features = 64;
   std::vector<double> values = {-5, -10, -20, -50};
   double min_flip_rate = 0.6;
+  double retain_threshold = 0.01;  // firing_rates alone
 };
 
 struct DefenceSpec {
@@ -84,10 +91,13 @@ struct AuditSpec {
   uint64_t seed = 0;
   std::string dtype = "float32";  // of the model's matrices while searching
   bool trace = false;
+  bool sweep = false;  // facts and mcq: SAEBench's unlearning score (audit/fold_sweep.h)
 
   // The row that the verdict and the controls are about: the first attack row per prompt, after the
   // clamp, with the constraint encoder_decoder and objective logit_diff; else the last attack row.
   const RowSpec& headline() const;
+  // Facts and questions: one defence a fold, chosen on the others.
+  bool has_folds() const { return behaviour.kind == "facts" || behaviour.kind == "mcq"; }
   void validate() const;  // ConfigError
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "rebound/audit/fold_defence.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
@@ -79,7 +80,8 @@ void load_real(Subject& subject, const AuditSpec& spec) {
   subject.sae_name = std::filesystem::path(sae).lexically_normal().filename().string();
   if (std::filesystem::is_regular_file(model)) subject.model_sha256 = sha256_of_file(model);
   subject.sae_sha256 = sha256_of_file(std::filesystem::path(sae) / "sae_weights.safetensors");
-  subject.prompts = load_prompts(spec, subject);
+  if (spec.has_folds()) load_facts(subject, spec);
+  else subject.prompts = load_prompts(spec, subject);
 }
 
 double flip_rate(const Subject& subject, const ScoredPrompts& prompts, const at::Tensor& base, const Defence& defence) {
@@ -133,6 +135,7 @@ FeatureEdit choose_edit(Subject& subject, const AuditSpec& spec) {
 }  // namespace
 
 const Defence& Subject::defence_of(const Prompt& prompt) const {
+  if (prompt.fold >= 0) return *defences.at(static_cast<size_t>(prompt.fold));
   if (prompt.features.empty()) return *defences.front();
   Sae::Features wanted = prompt.features;
   std::sort(wanted.begin(), wanted.end());
@@ -148,21 +151,32 @@ std::string Subject::token_text(int64_t id) const {
 
 std::string find_default_sae() { return find_project_path(kDefaultSae).string(); }
 
+at::Tensor wrong_tokens(const std::vector<const Prompt*>& prompts) {
+  std::vector<int64_t> wrong;
+  for (const Prompt* prompt : prompts) {
+    if (prompt->rival_ids.empty()) wrong.push_back(prompt->wrong_id);
+    else wrong.insert(wrong.end(), prompt->rival_ids.begin(), prompt->rival_ids.end());
+  }
+  const auto n = static_cast<int64_t>(prompts.size());
+  const at::Tensor ids = at::tensor(wrong, at::kLong);
+  return ids.numel() == n ? ids : ids.view({n, -1});
+}
+
 ScoredPrompts scored(const std::vector<const Prompt*>& prompts) {
   std::vector<std::vector<int64_t>> ids;
-  std::vector<int64_t> correct, wrong;
+  std::vector<int64_t> correct;
   for (const Prompt* prompt : prompts) {
     ids.push_back(prompt->ids);
     correct.push_back(prompt->correct_id);
-    wrong.push_back(prompt->wrong_id);
   }
-  return {TokenBatch::from(ids), at::tensor(correct, at::kLong), at::tensor(wrong, at::kLong)};
+  return {TokenBatch::from(ids), at::tensor(correct, at::kLong), wrong_tokens(prompts)};
 }
 
 Subject load_subject(const AuditSpec& given) {
   AuditSpec spec = given;
   Subject subject;
-  if (spec.behaviour.kind == "ioi") load_real(subject, spec);
+  const bool is_real = spec.behaviour.kind == "ioi" || spec.has_folds();
+  if (is_real) load_real(subject, spec);
   else load_toy(subject, spec);
   const at::ScalarType dtype = spec.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   subject.search = dtype == at::kFloat ? subject.model : std::make_shared<const Transformer>(subject.model->to(dtype));
@@ -170,10 +184,14 @@ Subject load_subject(const AuditSpec& given) {
   const std::vector<Prompt>& reference = subject.prompts.train.empty() ? subject.prompts.test : subject.prompts.train;
   const TokenBatch tokens = scored(pointers(reference)).tokens;
   subject.statistics = feature_statistics(*subject.model, *subject.sae, tokens);
-  if (spec.behaviour.kind == "ioi") {
+  if (is_real) {
     const SelfCheck check = self_check(*subject.sae, *subject.model, tokens);
     say(concat("SAE ", subject.sae_name, ": ", check.summary()));
     require_good_fit(check);
+  }
+  if (spec.has_folds()) {
+    choose_fold_defences(subject, spec);
+    return subject;
   }
   FeatureEdit edit = spec.defence.edit;
   edit.features = spec.defence.features;

@@ -9,6 +9,7 @@
 
 #include "rebound/audit/spec.h"
 #include "rebound/behaviour/prompts.h"
+#include "rebound/behaviour/questions.h"
 #include "rebound/intervene/defence.h"
 #include "rebound/intervene/feature_attribution.h"
 #include "rebound/model/transformer.h"
@@ -22,8 +23,13 @@ struct Subject {
   std::shared_ptr<const Transformer> search;  // of the spec's dtype; the same object for float32
   std::shared_ptr<const Sae> sae;
   PromptSet prompts;
+  // Facts and questions alone.
+  std::vector<Prompt> retain;       // what the defence should leave
+  std::vector<Question> questions;  // in the file's order; empty for facts
+  Json left_out;                    // how many were not used, and why
   FeatureStatistics statistics;  // over the training prompts (test prompts when there are none)
-  // The first is the defence of all prompts without features of their own.
+  // The first is the defence of all prompts without features of their own; of facts and
+  // questions, one a fold.
   std::vector<std::shared_ptr<const Defence>> defences;
   Json choice;           // how the defence was chosen; null when it was given
   std::shared_ptr<const Tokenizer> tokenizer;  // null for planted models
@@ -39,6 +45,8 @@ std::string find_default_sae();
 // ConfigError, DataError or IoError. What was chosen is said on stderr.
 Subject load_subject(const AuditSpec& spec);
 
+// What the right answers must beat: [n], or [n, k] where the prompts have k rivals each.
+at::Tensor wrong_tokens(const std::vector<const Prompt*>& prompts);
 ScoredPrompts scored(const std::vector<const Prompt*>& prompts);
 
 }  // namespace rebound

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "rebound/audit/fold_summary.h"
 #include "rebound/audit/power.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/stats/intervals.h"
@@ -33,6 +34,7 @@ class Summariser {
       by_row_[head.name] = in_.store.results(head.name);
       if (by_row_[head.name].empty() && in_.n_valid > 0) continue;  // not applicable, for example no training flips
       summary.rows.push_back(summarise_row(head, by_row_[head.name], in_.clusters));
+      if (in_.spec.has_folds()) widen_to_clusters(summary.rows.back(), by_row_[head.name], in_.clusters);
     }
     fill_headline(summary);
     fill_controls(summary);
@@ -76,15 +78,16 @@ class Summariser {
       add_budgets(budgets, inject, "inject", target, cap);
       summary.headline[concat("minimal_budget_to_inject_", target)] = median_budget(inject, cap);
       summary.headline[concat("specificity_per_nat_", target)] =
-          estimate_json(specificity_per_nat(inject, recover, in_.clusters));
+          estimate_json(specificity_per_nat(inject, recover, in_.clusters, cap));
       all_injected.insert(all_injected.end(), inject.begin(), inject.end());
     }
     if (!all_injected.empty()) {
-      specificity_ = specificity_per_nat(all_injected, recover, in_.clusters);
+      specificity_ = specificity_per_nat(all_injected, recover, in_.clusters, cap);
       summary.headline["specificity_per_nat"] = estimate_json(specificity_);
     }
     if (!budgets.empty()) summary.headline["minimal_budgets"] = budgets;
     fill_shared(summary);
+    add_folds(summary, in_);
   }
 
   void fill_shared(AuditSummary& summary) {

@@ -21,6 +21,7 @@ struct SummaryInput {
   std::vector<int64_t> clusters;  // [prompt index]
   int64_t n_prompts = 0;
   int64_t n_valid = 0;
+  std::vector<int64_t> folds = {};  // [prompt index], < 0 where there are none
 };
 
 // Rows, controls, headline, verdict; names, defence, attribution and environment are the caller's.

@@ -20,11 +20,13 @@ struct Prompt {
   std::string id;            // unique within its file; default: its line number
   std::string text;          // empty if given as ids
   std::vector<int64_t> ids;  // never empty
-  int64_t correct_id = 0, wrong_id = 0;
+  int64_t correct_id = 0, wrong_id = 0;  // wrong_id may be kBestOther (model/margin.h), never in a file
+  std::vector<int64_t> rival_ids;  // of questions: every wrong option, in place of wrong_id
   std::string correct, wrong;  // for people; empty when only ids are known
   // Near-duplicates share it, for example the prompts of one template. Intervals resample whole
   // clusters. Given ones are >= 0; a prompt without one has its own, < 0.
   int64_t cluster = -1;
+  int64_t fold = -1;  // of facts: the defence and shared perturbations come from the other folds
   std::vector<int64_t> features;  // defended features of this prompt alone; usually empty
 };
 

@@ -9,6 +9,7 @@
 #include "rebound/base/parallel.h"
 #include "rebound/base/rng.h"
 #include "rebound/intervene/defence.h"
+#include "rebound/model/margin.h"
 
 namespace rebound {
 namespace {
@@ -20,9 +21,7 @@ at::Tensor last_rows(const at::Tensor& resid, const std::vector<int64_t>& length
 }
 
 at::Tensor difference(const Transformer& model, const at::Tensor& resid, const ScoredPrompts& prompts) {
-  const at::Tensor pair = at::stack({prompts.correct, prompts.wrong}, 1);
-  const at::Tensor logits = model.logits_of(last_rows(resid, prompts.tokens.lengths), pair);
-  return logits.select(1, 0) - logits.select(1, 1);
+  return logit_margins(model, last_rows(resid, prompts.tokens.lengths), prompts.correct, prompts.wrong);
 }
 
 at::Tensor part_differences(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks) {

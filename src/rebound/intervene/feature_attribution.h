@@ -15,7 +15,7 @@ namespace rebound {
 struct ScoredPrompts {
   TokenBatch tokens;
   at::Tensor correct;  // [batch] int64
-  at::Tensor wrong;    // [batch] int64
+  at::Tensor wrong;    // [batch] int64; kBestOther (model/margin.h): the best of all other tokens
 
   ScoredPrompts slice(int64_t first, int64_t end) const;
 };

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "rebound/base/error.h"
 #include "rebound/base/parallel.h"
 #include "rebound/model/decoder.h"
 
@@ -15,8 +17,8 @@ namespace {
 class TwinRun {
  public:
   TwinRun(const Transformer& model, const ClampPlan& plan, const std::vector<std::vector<int64_t>>& prompts, at::Tensor delta,
-          Span projected)
-      : plan_(plan), delta_(std::move(delta)), n_(delta_.size(0)), projected_(projected) {
+          Span projected, bool has_twin)
+      : plan_(plan), delta_(std::move(delta)), n_(delta_.size(0)), projected_(projected), has_twin_(has_twin) {
     std::vector<int64_t> first;
     for (const auto& prompt : prompts) first.push_back(static_cast<int64_t>(prompt.size()) - 1);
     first_ = at::tensor(first, at::kLong).unsqueeze(1);
@@ -29,7 +31,7 @@ class TwinRun {
     after_ = at::zeros({n_}, at::kDouble);
     is_alive_ = at::ones({n_}, at::kBool);
     std::vector<std::vector<int64_t>> both = prompts;
-    both.insert(both.end(), prompts.begin(), prompts.end());
+    if (has_twin_) both.insert(both.end(), prompts.begin(), prompts.end());
     batch_ = TokenBatch::from(both);
     model_ = &model;
   }
@@ -48,7 +50,12 @@ class TwinRun {
       const at::Tensor chosen = decoder.logits().narrow(0, 0, n_).argmax(-1);
       keep_tokens(chosen, options, decoder, answers);
       if (step + 1 == options.max_new_tokens || !is_alive_.any().item<bool>()) break;
-      decoder.step(at::cat({chosen, chosen}));
+      decoder.step(has_twin_ ? at::cat({chosen, chosen}) : chosen);
+    }
+    if (!has_twin_) {
+      const double not_measured = std::numeric_limits<double>::quiet_NaN();
+      answers.drift_rel = answers.norm = answers.norm_after = std::vector<double>(static_cast<size_t>(n_), not_measured);
+      return answers;
     }
     for (int64_t i = 0; i < n_; ++i) {
       const double reference = reference_[i].item<double>();
@@ -77,13 +84,15 @@ class TwinRun {
   at::Tensor edit(size_t i, const at::Tensor& value, const Rows& rows) {
     const Clamp& clamp = *plan_.clamps()[i];
     const at::Tensor clamped = clamp.apply(value, rows);
-    const at::Tensor attacked = clamped.narrow(0, 0, n_), twin = clamped.narrow(0, n_, n_);
+    const at::Tensor attacked = clamped.narrow(0, 0, n_);
     const at::Tensor index = rows.position.narrow(0, 0, n_) - first_;  // [n, r]
     const at::Tensor is_protected = (index >= 0) & rows.is_real.narrow(0, 0, n_);
     const at::Tensor is_perturbed = is_protected & (index < delta_.size(2));
     const at::Tensor safe = index.clamp(0, delta_.size(2) - 1).unsqueeze(-1).expand({-1, -1, delta_.size(3)});
     const at::Tensor mine = delta_.select(1, static_cast<int64_t>(i)).gather(1, safe) * is_perturbed.unsqueeze(-1);
     at::Tensor moved = attacked + mine;
+    if (!has_twin_) return moved;
+    const at::Tensor twin = clamped.narrow(0, n_, n_);
     if (projected_ != Span::kNone) {
       moved = at::where(is_protected.unsqueeze(-1), twin + project_out(moved - twin, bases_[i]), moved);
     }
@@ -102,6 +111,7 @@ class TwinRun {
   at::Tensor delta_;  // [n, sites, rows, d_model]
   int64_t n_;
   Span projected_;
+  bool has_twin_;
   const Transformer* model_ = nullptr;
   TokenBatch batch_;
   at::Tensor first_, is_alive_;                         // [n, 1], [n]
@@ -114,6 +124,8 @@ class TwinRun {
 AttackedAnswers generate_attacked(const Transformer& model, const ClampPlan& plan,
                                   const std::vector<std::vector<int64_t>>& prompts, const at::Tensor& delta,
                                   Span projected, const AttackedAnswerOptions& options) {
+  require<ConfigError>(options.has_twin || projected == Span::kNone,
+                       "answers under attack: got a projection without a defended twin, expected the twin (it gives h_def)");
   const at::NoGradGuard no_grad;
   const int64_t n = delta.size(0), count = std::min(worker_count(), n);
   std::vector<AttackedAnswers> parts(static_cast<size_t>(count));
@@ -121,7 +133,7 @@ AttackedAnswers generate_attacked(const Transformer& model, const ClampPlan& pla
     const at::NoGradGuard no_grad_here;
     const int64_t first = n * i / count, end = n * (i + 1) / count;
     parts[static_cast<size_t>(i)] =
-        TwinRun(model, plan, {prompts.begin() + first, prompts.begin() + end}, delta.slice(0, first, end), projected)
+        TwinRun(model, plan, {prompts.begin() + first, prompts.begin() + end}, delta.slice(0, first, end), projected, options.has_twin)
             .finish(options);
   });
   AttackedAnswers all;

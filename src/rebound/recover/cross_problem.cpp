@@ -111,6 +111,7 @@ at::Tensor CrossProblem::perturbed_value(size_t i, const at::Tensor& clamped, co
     value = site.h_def + project_out(value - site.h_def, basis);
   }
   run.effective.push_back((value - clamped) * is_real().unsqueeze(-1));
+  run.clamped.push_back(clamped);
   run.reading.push_back(site.clamp->read(value));
   if (wants_active) run.active.push_back(site.clamp->read_active(value));
   return value;

@@ -47,6 +47,7 @@ struct CrossRun {
   std::vector<at::Tensor> reading;    // of each site, [batch, rows, n]
   std::vector<at::Tensor> active;     // the same after the activation; empty unless wanted
   std::vector<at::Tensor> effective;  // perturbation of each site, [batch, rows, d_model]
+  std::vector<at::Tensor> clamped;    // the value that it meets: propagated, then clamped; the same shape
   at::Tensor effective_norm() const;  // [batch], over sites and rows
 };
 

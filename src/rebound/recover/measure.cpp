@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "rebound/base/parallel.h"
+#include "rebound/model/margin.h"
 
 namespace rebound {
 namespace {
@@ -139,9 +140,8 @@ at::Tensor recheck_part(const Problem& problem, const at::Tensor& placed, const 
   const at::Tensor resid = input.model->run(tokens, {.hooks = hooks}).resid;
   const at::Tensor last = at::tensor(tokens.lengths, at::kLong).view({-1, 1, 1}).to(resid.device()) - 1;
   const at::Tensor answer = resid.gather(1, last.expand({-1, 1, resid.size(2)})).squeeze(1);
-  const at::Tensor pair = at::stack({problem.contests.target, problem.contests.rival}, 1).narrow(0, part.first, part.n);
-  const at::Tensor logits = input.model->logits(answer).gather(1, pair);
-  return logits.select(1, 0) - logits.select(1, 1);
+  return margins_of_logits(input.model->logits(answer), problem.contests.target.narrow(0, part.first, part.n),
+                           problem.contests.rival.narrow(0, part.first, part.n));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "rebound/base/error.h"
+#include "rebound/model/margin.h"
 
 namespace rebound {
 
@@ -44,9 +45,7 @@ at::Tensor Problem::perturbed_value(const at::Tensor& delta) const {
 
 Problem::Evaluation Problem::evaluate(const at::Tensor& value, const at::Tensor& delta) const {
   const at::Tensor final_resid = segment.run(value).squeeze(1);
-  const at::Tensor pair = at::stack({contests.target, contests.rival}, 1);
-  const at::Tensor logits = model->logits_of(final_resid, pair);
-  at::Tensor score = logits.select(1, 0) - logits.select(1, 1);
+  at::Tensor score = logit_margins(*model, final_resid, contests.target, contests.rival);
   if (leak_gain.defined()) {
     const at::Tensor placed = (delta * perturbed.unsqueeze(-1)).sum(1);
     score = score + leak_gain * at::matmul(placed, leak_direction);

@@ -28,7 +28,8 @@ enum class Objective { kLogitDiff, kMatchBase };
 std::string to_string(Objective objective);
 Objective parse_objective(const std::string& text);  // ConfigError
 
-// score = logit[target] - logit[rival] at the answer; won when score > goal.
+// score = logit[target] - logit[rival] at the answer; won when score > goal. Where the rival is
+// kBestOther (model/margin.h) it is the best of all other tokens.
 struct Contests {
   at::Tensor target, rival;  // [batch] int64
   at::Tensor goal;           // [batch] float32

@@ -121,11 +121,7 @@ std::string Tokenizer::decode(const std::vector<int64_t>& ids, bool skip_special
 
 std::string Tokenizer::token_text(int64_t id) const {
   const std::optional<std::string> entry = state_->entry(id);
-  require<DataError>(entry.has_value(),
-                     "token id: got ",
-                     id,
-                     ", expected one of the vocabulary's ",
-                     vocabulary_size());
+  if (!entry) throw DataError(concat("token id: got ", id, ", expected one of the vocabulary's ", vocabulary_size()));
   std::string text = decode({id});
   // Metaspace decoders drop the space of a first token; it belongs to the token.
   const bool has_space_mark = entry->rfind("\u2581", 0) == 0;

@@ -1,0 +1,112 @@
+// rebound utility: its JSON contract, and one line for every file that is no defence.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "rebound/base/json.h"
+#include "support/failures.h"
+
+namespace rebound {
+namespace {
+
+struct Outcome {
+  int exit_code;
+  std::string text;
+};
+
+Outcome utility(const std::string& flags) {
+  const std::string command =
+      std::string(REBOUND_PROGRAM) + " utility --quiet --threads 2 " + flags;
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string text;
+  std::array<char, 4096> buffer;
+  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
+    text.append(buffer.data(), count);
+  }
+  return {WEXITSTATUS(pclose(pipe)), text};
+}
+
+std::string file_with(const Json& clamps) {
+  const auto path = fresh_folder("utility") / "defence.json";
+  write_file_atomically(path, clamps.dump());
+  return path.string();
+}
+
+Json small_push() {
+  return {{"site", "blocks.12.hook_resid_pre"},
+          {"direction", std::vector<double>(576, 1.0)},
+          {"edit", {{"kind", "add"}, {"strength", 0.5}}}};
+}
+
+// The words on stderr are one line that holds `words`.
+void expect_one_line(const std::string& flags, int exit_code, const std::string& words) {
+  const Outcome outcome = utility(flags + " 2>&1 >/dev/null");
+  EXPECT_EQ(outcome.exit_code, exit_code) << outcome.text;
+  EXPECT_NE(outcome.text.find(words), std::string::npos) << outcome.text;
+  EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
+}
+
+TEST(UtilityVerbTest, JsonHasTheFourFiguresAndTheirIntervals) {
+  const Outcome outcome = utility(
+      "--json --contexts 1 --facts 20 --asked 4 --safe 2 "
+      "--max-new-tokens 8 --defence " +
+      file_with(Json::array({small_push()})));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.text;
+  const Json json = parse_json(outcome.text, "utility");
+  for (const char* key : {"kl", "delta_ce", "false_refusals", "accuracy"}) {
+    ASSERT_TRUE(json.at(key).is_number()) << key;
+    const Json& interval = json.at("intervals").at(key);
+    EXPECT_LE(interval.at("ci_low"), json.at(key)) << key;
+    EXPECT_GE(interval.at("ci_high"), json.at(key)) << key;
+  }
+  EXPECT_GT(json.at("kl").get<double>(), 0);
+  EXPECT_EQ(json.at("questions").at("right").at("after").at("n"), 4);
+  EXPECT_EQ(json.at("defence").at("clamps").size(), 1u);
+}
+
+TEST(UtilityVerbTest, ATableWithoutJson) {
+  const Outcome outcome = utility("--contexts 1 --facts 0 --asked 0 --safe 0 --defence " +
+                                  file_with(Json::array({small_push()})));
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_NE(outcome.text.find("KL from the model as it was"), std::string::npos);
+  EXPECT_EQ(outcome.text.find("facts"), std::string::npos);
+}
+
+TEST(UtilityVerbTest, WhatIsNoDefenceIsOneLineWithItsExitCode) {
+  Json more = small_push();
+  more["colour"] = 1;
+  Json narrow = small_push();
+  narrow["direction"] = {1, 2, 3};
+  expect_one_line("--defence absent.json", 5, "absent.json");
+  expect_one_line("--defence " + file_with(Json::array()), 2, "got no clamp");
+  expect_one_line("--defence " + file_with(Json::array({more})), 2, "unknown key \"colour\"");
+  expect_one_line("--defence " + file_with(Json::array({narrow})), 2, "expected the model's 576");
+  expect_one_line("", 2, "--defence");
+  expect_one_line("--contexts -1 --defence " + file_with(Json::array({small_push()})), 2, "-1");
+}
+
+TEST(UtilityVerbTest, BadQuestionsAndTextAreErrorsOfTheirFile) {
+  const std::string defence = " --defence " + file_with(Json::array({small_push()}));
+  const auto questions = fresh_folder("questions") / "q.jsonl";
+  write_file_atomically(questions, "{\"id\": \"a\"}\n");
+  expect_one_line("--contexts 0 --facts 0 --safe 0 --asked 1 --questions absent.jsonl" + defence,
+                  5,
+                  "absent.jsonl");
+  expect_one_line(
+      "--contexts 0 --facts 0 --safe 0 --asked 1 --questions " + questions.string() + defence,
+      3,
+      "q.jsonl:1");
+  expect_one_line(
+      "--contexts 1 --facts 0 --safe 0 --asked 0 --text absent.txt" + defence, 5, "absent.txt");
+}
+
+}  // namespace
+}  // namespace rebound

@@ -1,0 +1,204 @@
+#include "rebound/audit/fold_defence.h"
+
+#include <torch/torch.h>
+
+#include <set>
+
+#include "audit/audit_fixture.h"
+#include "rebound/audit/fold_rates.h"
+#include "rebound/audit/fold_summary.h"
+#include "rebound/audit/fold_sweep.h"
+#include "rebound/audit/runner.h"
+#include "rebound/audit/training_flips.h"
+#include "rebound/base/file.h"
+
+namespace rebound {
+namespace {
+
+at::Tensor doubles(const std::vector<double>& values) { return at::tensor(values, at::kDouble); }
+
+// By hand: 0 fires on too much to retain, 3 never on what is to be forgotten.
+TEST(FiringRateFeaturesTest, TheRuleOfSaeBench) {
+  const at::Tensor forget = doubles({0.9, 0.2, 0.5, 0.0, 0.4}),
+                   retain = doubles({0.02, 0.0, 0.009, 0.0, 0.01});
+  EXPECT_EQ(firing_rate_features(forget, retain, 0.01, 10),
+            (Sae::Features{2, 1}));  // at the threshold is out
+  EXPECT_EQ(firing_rate_features(forget, retain, 0.02, 10), (Sae::Features{2, 4, 1}));
+  EXPECT_EQ(firing_rate_features(forget, retain, 0.03, 2), (Sae::Features{0, 2}));
+  EXPECT_TRUE(firing_rate_features(forget, retain, 0.0, 5).empty());
+}
+
+TEST(FiringRateFeaturesTest, TiesAfterSixDecimalsGoByTheLowerFeature) {
+  const at::Tensor forget = doubles({0.1, 0.30000010, 0.30000014, 0.30000011}),
+                   retain = at::zeros({4}, at::kDouble);
+  EXPECT_EQ(firing_rate_features(forget, retain, 0.01, 3), (Sae::Features{1, 2, 3}));
+}
+
+// min over points that keep 99 %: 0.4; the 0.1 keeps too little.
+TEST(UnlearningScoreTest, OnlyClampsThatKeepWhatIsToBeRetainedCount) {
+  const auto point = [](double forget, double retained) {
+    return UnlearningPoint{0.01, 10, -25, forget, retained};
+  };
+  EXPECT_DOUBLE_EQ(unlearning_score({point(0.9, 1), point(0.4, 0.99), point(0.1, 0.98)}), 0.6);
+  EXPECT_DOUBLE_EQ(unlearning_score({point(0.1, 0.98)}), 0);
+  EXPECT_DOUBLE_EQ(unlearning_score({}), 0);
+}
+
+// A planted model whose prompts are put into three folds, one defence each.
+Subject folded_toy() {
+  Subject subject = load_subject(toy_spec("toy-leaky"));
+  for (size_t i = 0; i < subject.prompts.test.size(); ++i)
+    subject.prompts.test[i].fold = static_cast<int64_t>(i * 3 / 48);
+  subject.defences = {subject.defences[0], subject.defences[0], subject.defences[0]};
+  return subject;
+}
+
+TEST(TrainingFlipsTest, OfAFoldTheyComeFromEveryOtherFoldAndRunUnderItsDefence) {
+  const Subject subject = folded_toy();
+  for (int64_t fold = 0; fold < 3; ++fold) {
+    const TrainingFlips training(subject, toy_spec("toy-leaky"), fold);
+    ASSERT_NE(training.context(), nullptr);
+    std::set<std::string> ids;
+    for (const ScoredExample& flip : training.context()->flips) {
+      EXPECT_EQ(flip.prompt->fold, fold);
+      ids.insert(flip.prompt->id);
+    }
+    EXPECT_EQ(ids.size(), 32u);
+    std::set<int64_t> from;
+    for (const Prompt& prompt : subject.prompts.test) {
+      if (ids.count(prompt.id)) from.insert(prompt.fold);
+    }
+    std::set<int64_t> others = {0, 1, 2};
+    others.erase(fold);
+    EXPECT_EQ(from, others);
+  }
+}
+
+StoredResult tried(int64_t prompt,
+                   bool recovered,
+                   const std::string& variant = "",
+                   Json figures = Json::object()) {
+  return {
+      .prompt = prompt, .variant = variant, .recovered = recovered, .figures = std::move(figures)};
+}
+
+class FoldSummaryTest : public RunFolderTest {};
+
+TEST_F(FoldSummaryTest, EveryFoldIsCountedBesideItsControlsAndOwnAnswersAreNoWrongRule) {
+  AuditSpec spec = toy_spec("toy-leaky");
+  spec.controls.shared_budgets = {2, 8};
+  const std::string shared = "encoder_decoder/logit_diff/shared@8";
+  Store store = Store::create(folder() += ".sqlite");
+  store.put_batch({shared, 0, {tried(0, true), tried(1, false), tried(2, true)}, {}});
+  store.put_batch({"inject/" + shared,
+                   0,
+                   {tried(0, true, "", {{"is_own_answer", true}}), tried(1, false), tried(2, true)},
+                   {}});
+  store.put_batch({"random/" + shared,
+                   0,
+                   {tried(0, false, "draw 0"), tried(0, true, "draw 1"), tried(2, false)},
+                   {}});
+  SummaryInput input{spec, store, {}, {0, 1, 2}, 4, 3, {0, 0, 1, 1}};
+  AuditSummary summary;
+  add_folds(summary, input);
+  const Json folds = summary.extra.at("folds");
+  ASSERT_EQ(folds.size(), 2u);
+  EXPECT_EQ(folds, summary.headline.at("folds"));
+  EXPECT_EQ(folds[0].at("n"), 2);
+  EXPECT_EQ(folds[0].at("recovered"), 1);
+  EXPECT_EQ(folds[0].at("wrong_rule_n"), 1);
+  EXPECT_EQ(folds[0].at("wrong_rule"), 0);
+  EXPECT_EQ(folds[0].at("random"), 0.5);
+  EXPECT_EQ(folds[1].at("recovered"), 1);
+  EXPECT_EQ(folds[1].at("budget"), 8.0);
+  EXPECT_EQ(summary.headline.at("held_out_recovery").at("recovered"), 2);
+  EXPECT_EQ(summary.headline.at("held_out_recovery").at("n"), 3);
+  input.folds = {-1, -1, -1, -1};
+  AuditSummary without;
+  add_folds(without, input);
+  EXPECT_FALSE(without.extra.contains("folds"));
+}
+
+// Two clusters of two: the bootstrap of 2 of 4, all of one cluster, goes from 0 to 1.
+TEST(WidenToClustersTest, NearDuplicatesWidenTheIntervalAndSinglesDoNot) {
+  const std::vector<StoredResult> results = {
+      tried(0, true), tried(1, true), tried(2, false), tried(3, false)};
+  RowSummary row;
+  row.ci_low = 0.15;
+  row.ci_high = 0.85;
+  widen_to_clusters(row, results, {0, 0, 1, 1});
+  EXPECT_DOUBLE_EQ(row.ci_low, 0);
+  EXPECT_DOUBLE_EQ(row.ci_high, 1);
+  RowSummary all;
+  all.ci_low = 0.51;
+  all.ci_high = 1;
+  widen_to_clusters(all, {tried(0, true), tried(1, true)}, {0, 1});
+  EXPECT_DOUBLE_EQ(all.ci_low, 0.51);
+}
+
+TEST(FactSpecTest, ASpecOfFactsRoundTripsAndRefusesWhatIsNotForIt) {
+  for (const char* kind : {"facts", "mcq"}) {
+    const AuditSpec spec = default_spec(kind);
+    EXPECT_EQ(to_json(read_spec(to_json(spec), "spec.json")), to_json(spec));
+    EXPECT_EQ(spec.defence.choice.features, 16);
+    EXPECT_EQ(spec.defence.choice.values.front(), 0);
+  }
+  const auto with = [](Json behaviour, Json choice) {
+    return read_spec(
+        {{"behaviour", std::move(behaviour)}, {"defence", {{"choice", std::move(choice)}}}}, "s");
+  };
+  EXPECT_EQ(with({{"kind", "facts"}}, {{"rule", "firing_rates"}}).defence.choice.rule,
+            "firing_rates");
+  EXPECT_THROW(with({{"kind", "ioi"}}, {{"rule", "firing_rates"}}), ConfigError);
+  EXPECT_THROW(with({{"kind", "facts"}}, {{"rule", "luck"}}), ConfigError);
+  EXPECT_THROW(with({{"kind", "facts"}, {"prompts", "p.jsonl"}}, Json::object()), ConfigError);
+}
+
+// The default model: eight capitals in two folds, features of which are given.
+class FactAuditTest : public RunFolderTest {};
+
+TEST_F(FactAuditTest, FactsAreForgottenByFoldAndWhatIsFoundIsMeasuredOnTheOther) {
+  const std::pair<const char*, const char*> facts[] = {{"France", "Paris"},
+                                                       {"Italy", "Rome"},
+                                                       {"Japan", "Tokyo"},
+                                                       {"Germany", "Berlin"},
+                                                       {"Russia", "Moscow"},
+                                                       {"Spain", "Madrid"},
+                                                       {"Greece", "Athens"},
+                                                       {"Cuba", "Havana"}};
+  std::string lines;
+  for (const auto& [country, capital] : facts) {
+    lines += Json{{"id", country},
+                  {"relation", "capital"},
+                  {"subject", country},
+                  {"prompt", concat("The capital of ", country, " is")},
+                  {"answer", capital}}
+                 .dump() +
+             "\n";
+  }
+  const auto forget =
+      std::filesystem::temp_directory_path() / concat("rebound_capitals_", ::getpid(), ".jsonl");
+  write_file_atomically(forget, lines);
+  const AuditSpec spec = read_spec(
+      {{"behaviour",
+        {{"kind", "facts"}, {"forget", forget.string()}, {"n_retain", 6}, {"folds", 2}}},
+       {"rows", {{{"constraint", "none"}, {"steps", 4}}}},
+       {"controls", {{"random_draws", 1}, {"inject_targets", 0}, {"shared_budgets", {20}}}}},
+      "facts");
+  const AuditSummary summary = run_audit(spec, folder());
+  std::filesystem::remove(forget);
+  EXPECT_EQ(summary.n_prompts, 8);
+  const Json accuracy = summary.extra.at("accuracy");
+  const int64_t before = accuracy.at("forget").at("before"),
+                kept = accuracy.at("forget").at("known_kept");
+  EXPECT_GE(before, 4);
+  EXPECT_EQ(summary.n_valid, before - kept);  // a flip is a known fact that is not kept
+  EXPECT_EQ(summary.defence.at("choice").at("folds").size(), 2u);
+  int64_t tested = 0;
+  for (const Json& fold : summary.extra.at("folds")) tested += fold.at("n").get<int64_t>();
+  EXPECT_EQ(tested, summary.n_valid);
+  EXPECT_EQ(summary.verdict, "undetermined");  // fewer than 20 flips
+}
+
+}  // namespace
+}  // namespace rebound
