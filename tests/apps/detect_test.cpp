@@ -1,36 +1,21 @@
 // rebound detect: what it prints of a labelled file, and what it keeps to itself.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "support/failures.h"
+#include "support/program.h"
 
 namespace rebound {
 namespace {
 
-struct Outcome {
-  int exit_code;
-  std::string text;
-};
-
 Outcome detect(const std::string& lines, const std::string& flags) {
   const auto path = fresh_folder("detect") / "answers.jsonl";
   write_file_atomically(path, lines);
-  const std::string command =
-      std::string(REBOUND_PROGRAM) + " detect " + path.string() + " " + flags;
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    text.append(buffer.data(), count);
-  }
-  return {WEXITSTATUS(pclose(pipe)), text};
+  return run_program("detect " + path.string() + " " + flags);
 }
 
 // 3 of 4 labelled complied or refused agree: p_o .75, p_e (2 * 1 + 2 * 3) / 16 = .5, kappa .5.

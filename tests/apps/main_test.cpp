@@ -1,31 +1,15 @@
 // The program itself: exit codes and where its words go.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <string>
 
 #include "rebound/base/json.h"
+#include "support/program.h"
 
 namespace rebound {
 namespace {
 
-struct Outcome {
-  int exit_code;
-  std::string text;
-};
-
-Outcome run(const std::string& arguments) {
-  const std::string command = std::string(REBOUND_PROGRAM) + " " + arguments;
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    text.append(buffer.data(), count);
-  }
-  return {WEXITSTATUS(pclose(pipe)), text};
-}
+Outcome run(const std::string& arguments) { return run_program(arguments); }
 
 TEST(MainTest, VersionGoesToStdout) {
   const Outcome outcome = run("--version");

@@ -1,11 +1,8 @@
 // rebound probe: its JSON contract on a small task, and one line for everything that cannot be
 // done.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -14,25 +11,12 @@
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "support/failures.h"
+#include "support/program.h"
 
 namespace rebound {
 namespace {
 
-struct Outcome {
-  int exit_code;
-  std::string text;
-};
-
-Outcome probe(const std::string& flags) {
-  const std::string command = std::string(REBOUND_PROGRAM) + " probe --quiet --threads 2 " + flags;
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    text.append(buffer.data(), count);
-  }
-  return {WEXITSTATUS(pclose(pipe)), text};
-}
+Outcome probe(const std::string& flags) { return run_program("probe --quiet --threads 2 " + flags); }
 
 std::filesystem::path file_with(const std::string& lines) {
   const auto path = fresh_folder("probe") / "task.jsonl";

@@ -1,10 +1,7 @@
 // rebound utility: its JSON contract, and one line for every file that is no defence.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,26 +10,12 @@
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "support/failures.h"
+#include "support/program.h"
 
 namespace rebound {
 namespace {
 
-struct Outcome {
-  int exit_code;
-  std::string text;
-};
-
-Outcome utility(const std::string& flags) {
-  const std::string command =
-      std::string(REBOUND_PROGRAM) + " utility --quiet --threads 2 " + flags;
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    text.append(buffer.data(), count);
-  }
-  return {WEXITSTATUS(pclose(pipe)), text};
-}
+Outcome utility(const std::string& flags) { return run_program("utility --quiet --threads 2 " + flags); }
 
 std::string file_with(const Json& clamps) {
   const auto path = fresh_folder("utility") / "defence.json";
