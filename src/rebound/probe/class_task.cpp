@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "rebound/base/rng.h"
+#include "rebound/probe/task_lines.h"
 
 namespace rebound {
 namespace {
@@ -43,29 +43,6 @@ Row read_row(const std::string& line, const std::string& where, int64_t number) 
   const bool has_words = row.text.text.find_first_not_of(" \t\r\n") != std::string::npos;
   require<DataError>(has_words, where, ": text is empty");
   return row;
-}
-
-std::vector<Row> read_rows(const std::filesystem::path& path) {
-  std::istringstream lines(read_text_file(path));
-  std::vector<Row> rows;
-  std::set<std::string> ids;
-  std::string line;
-  for (int64_t number = 1; std::getline(lines, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = concat(path.string(), ":", number);
-    try {
-      rows.push_back(read_row(line, where, number));
-    } catch (const ConfigError& e) {
-      throw DataError(e.what());
-    }
-    require<DataError>(ids.insert(rows.back().text.id).second,
-                       where,
-                       ": id ",
-                       Json(rows.back().text.id).dump().substr(0, 80),
-                       " is used twice");
-  }
-  require<DataError>(!rows.empty(), path.string(), ": got no texts, expected one a line");
-  return rows;
 }
 
 // Labels in rising order become places; one label has one name.
@@ -121,7 +98,7 @@ void ClassTask::validate() const {
 }
 
 ClassTask read_class_task(const std::filesystem::path& path) {
-  const std::vector<Row> rows = read_rows(path);
+  const std::vector<Row> rows = read_task_lines<Row>(path, read_row);
   ClassTask task = {.name = path.stem().string()};
   const std::map<int64_t, int64_t> place = name_classes(rows, path.string(), task.classes);
   std::set<std::string> train_groups, seen;

@@ -4,12 +4,12 @@
 #include <cctype>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "rebound/base/rng.h"
+#include "rebound/probe/task_lines.h"
 
 namespace rebound {
 namespace {
@@ -137,28 +137,12 @@ int64_t ProbeTask::positives(Split split) const {
 }
 
 std::vector<LabelledText> read_labelled_texts(const std::filesystem::path& path) {
-  std::istringstream lines(read_text_file(path));
-  std::vector<Row> rows;
-  std::set<std::string> ids;
-  std::string line;
-  for (int64_t number = 1; std::getline(lines, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = concat(path.string(), ":", number);
-    try {
-      rows.push_back(read_row(line, where, number));
-    } catch (const ConfigError& e) {
-      throw DataError(e.what());
-    }
-    require<DataError>(ids.insert(rows.back().text.id).second,
-                       where,
-                       ": id ",
-                       Json(rows.back().text.id).dump().substr(0, 80),
-                       " is used twice");
-    require<DataError>(rows.back().has_split == rows.front().has_split,
-                       where,
+  std::vector<Row> rows = read_task_lines<Row>(path, read_row);
+  for (const Row& row : rows) {
+    require<DataError>(row.has_split == rows.front().has_split,
+                       path.string(),
                        ": split: got some rows with and some without, expected all or none");
   }
-  require<DataError>(!rows.empty(), path.string(), ": got no texts, expected one a line");
   std::vector<LabelledText> texts;
   for (Row& row : rows) {
     if (!row.has_split) row.text.split = drawn_split(row.text.group);
