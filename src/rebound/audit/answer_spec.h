@@ -2,7 +2,7 @@
 // filled with defaults, stored as spec.json beside the results.
 //
 //   {"behaviour": {"kind": "refusal", "requests": ["advbench", "harmbench"], "n_train": 32, "n_test": 24},
-//    "defence": {"kind": "directions", "layers": [10, 14, 18], "strengths": [0.3, 0.5, 0.7]},
+//    "defence": {"kind": "directions", "layers": [10, 14, 18], "strengths": [0.15, 0.2, 0.25]},
 //    "rows": [{"constraint": "forward_projection", "budget": 40, "steps": 60, "lr": 0.1}], "seed": 0}
 #pragma once
 
