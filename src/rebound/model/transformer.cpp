@@ -8,6 +8,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/shape.h"
 #include "rebound/model/flops.h"
+#include "rebound/model/weight_product.h"
 
 namespace rebound {
 namespace {
@@ -16,10 +17,9 @@ namespace {
 at::Tensor matmul_weight(const at::Tensor& x, const at::Tensor& weight) {
   FlopCount::add(2 * x.numel() * weight.size(0));
   const auto sizes = x.sizes();
-  const at::Tensor flat = x.reshape({-1, weight.size(1)}).to(weight.scalar_type());
   std::vector<int64_t> out_sizes(sizes.begin(), sizes.end() - 1);
   out_sizes.push_back(weight.size(0));
-  return at::mm(flat, weight.t()).to(at::kFloat).view(out_sizes);
+  return weight_product(x.reshape({-1, weight.size(1)}), weight).view(out_sizes);
 }
 
 at::Tensor rms_normalized(const at::Tensor& x, double eps) {
