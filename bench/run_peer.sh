@@ -5,6 +5,8 @@
 #   bench/run_peer.sh ioi [--json] [--repeats N] [--sae DIR] [--value V] [--no-set]
 #   bench/run_peer.sh refusal [--json] [--dtype float32|bfloat16]
 #   bench/run_peer.sh probe [--sae DIR]        movie_sentiment; needs scikit-learn, too
+#   bench/run_peer.sh tpp [--sae DIR]          wikitext_topic_6, 20 texts of a class: effects and TPP agree to 1e-4
+#   bench/run_peer.sh mcq                      letters in 24 orders: one order at a time in PyTorch, ours in one run
 #
 # --json prints the JSON alone; --no-set leaves out the recovered set of the peer (a few minutes).
 # PEER_PYTHON names a Python with torch, transformers >= 5, gguf and safetensors (default python3).
@@ -12,9 +14,9 @@ set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE="" DTYPE=float32
-usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
 WHAT="${1:-}"
-[[ "$WHAT" == ioi || "$WHAT" == refusal || "$WHAT" == probe ]] || usage
+case "$WHAT" in ioi | refusal | probe | tpp | mcq) ;; *) usage ;; esac
 shift
 while (($#)); do
   case "$1" in
@@ -52,6 +54,14 @@ SPEC
   exit
 fi
 
+if [[ "$WHAT" == mcq ]]; then
+  BENCH="$(dirname "$PROGRAM")/multiple_choice_bench"
+  [[ -x "$BENCH" ]] || { echo "run_peer: no $BENCH; build that target" >&2; exit 2; }
+  "$PYTHON" "$ROOT/bench/peer/mcq_reference.py" --model "$MODEL" --questions "$ROOT/data/mcq/capitals_mcq.jsonl" 2>/dev/null
+  "$BENCH" --benchmark_min_time=0.1 2>/dev/null
+  exit
+fi
+
 if [[ -z "$SAE" ]]; then
   SAE="$(find "$ROOT/assets/sae" -name cfg.json | sort | head -1)"
   [[ -n "$SAE" ]] || { echo "run_peer: no SAE under assets/sae; give --sae" >&2; exit 2; }
@@ -62,6 +72,12 @@ if [[ "$WHAT" == probe ]]; then
   "$PROGRAM" probe --task movie_sentiment --sae "$SAE" --draws 1 --out "$WORK/ours" --quiet >/dev/null
   "$PYTHON" "$ROOT/bench/peer/probe_reference.py" --model "$MODEL" --sae "$SAE" \
     --data "$ROOT/data/probes/movie_sentiment.jsonl" --ours "$WORK/ours/probe.json" 2>/dev/null
+  exit
+fi
+if [[ "$WHAT" == tpp ]]; then
+  "$PROGRAM" tpp --sae "$SAE" --texts 20 --n 2,20,100 --l2 100 --out "$WORK/ours" --quiet >/dev/null
+  "$PYTHON" "$ROOT/bench/peer/tpp_reference.py" --model "$MODEL" --sae "$SAE" \
+    --data "$ROOT/data/probes/classes/wikitext_topic_6.jsonl" --ours "$WORK/ours/tpp.json" 2>/dev/null
   exit
 fi
 HOOK="$("$PYTHON" -c 'import json, sys; c = json.load(open(sys.argv[1] + "/cfg.json"))

@@ -10,6 +10,7 @@ PACKAGES=(
   libssl-dev zlib1g-dev                                           # sha256, compressed text
   libgtest-dev libbenchmark-dev                                   # tests, benchmarks
   unzip curl ca-certificates python3 python3-pip                  # fetching the default model
+  chromium                                                        # tests of the report page
 )
 CARGO_AT_LEAST="1.75"
 
@@ -43,6 +44,7 @@ explain_other_systems() {
   - oneDNN 2 (optional, twice the speed of LibTorch on few rows; unused with the wheel)
   - CLI11 >= 2.1, nlohmann-json >= 3.11, SQLite 3, SQLiteCpp 3, OpenSSL, zlib, Google Test
   - cargo and rustc >= 1.75 (https://rustup.rs)
+  - for the tests of the report page Chromium and Node >= 18 with npm, or -DREBOUND_BROWSER_TESTS=OFF
   - LibTorch, one of
       a) a system package found by CMake's find_package(Torch), with OpenBLAS or MKL as its BLAS
       b) the PyPI wheel:  python3 -m venv venv && venv/bin/pip install torch
@@ -55,6 +57,10 @@ missing_packages() {
   local package
   for package in "${PACKAGES[@]}"; do
     is_installed "$package" || printf '%s\n' "$package"
+  done
+  # Node drives Chromium; a node that is there already may come from elsewhere, npm included.
+  for package in nodejs npm; do
+    command -v "${package%js}" >/dev/null || printf '%s\n' "$package"
   done
   # Debian 12's plain rustc is 1.63, too old; rustc-web and cargo-web follow newer releases.
   if ! cargo_is_new_enough; then

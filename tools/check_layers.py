@@ -13,13 +13,13 @@ import pathlib
 import re
 import sys
 
-LAYERS = ("base io text model sae intervene stats recover probe behaviour audit report").split()
+LAYERS = ("base io text model sae intervene stats recover probe scaling behaviour audit report").split()
 TORCH_FREE = ("io", "text")
 TORCH_HEADER = re.compile(r"^(torch|ATen|c10)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
 MAX_LINES = 600
 SOURCE_SUFFIXES = {".h", ".cpp", ".py", ".rs", ".sh"}
-TEST_FOLDERS = {*LAYERS, "apps", "support", "tools", "scripts"}
+TEST_FOLDERS = {*LAYERS, "apps", "browser", "support", "tools", "scripts"}
 
 
 def includes_of(path):

@@ -14,6 +14,7 @@
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
 #include "rebound/report/report.h"
+#include "rebound/report/run_input.h"
 #include "verb.h"
 
 namespace rebound {
@@ -133,14 +134,14 @@ fs::path fresh_folder(const std::string& target) {
 }
 
 void write_reports(const fs::path& folder, const AuditSummary& summary, const Flags& flags, bool json) {
-  const Store store = Store::open_read_only(folder / "run.sqlite");
-  const ReportInput input{summary, read_json_file(folder / "spec.json"), store.examples(), store.results()};
+  const ReportInput input = read_run(folder);
   const ReportOptions options{.show_text = flags.show_text};
   write_file_atomically(folder / "report.md", markdown_report(input, options));
   write_file_atomically(folder / "report.html", html_report(input, options));
   if (json) {
     Json printed = summary.to_json();
     if (flags.trace) {
+      const Store store = Store::open_read_only(folder / "run.sqlite");
       printed["trace"] = Json::array();
       for (const TracePoint& point : store.traces()) {
         printed["trace"].push_back({{"prompt", point.prompt}, {"row", point.row}, {"step", point.step},

@@ -50,6 +50,7 @@ void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   add_probe_verb(app, common, run);
   add_tpp_verb(app, common, run);
   add_utility_verb(app, common, run);
+  add_cost_verb(app, common, run);
   add_tokenize_verb(app, common, run);
   add_detect_verb(app, common, run);
   add_doctor_verb(app, common, run);

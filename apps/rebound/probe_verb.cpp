@@ -4,121 +4,24 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "probe_setup.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
-#include "rebound/behaviour/project_path.h"
-#include "rebound/behaviour/requests.h"
 #include "rebound/model/transformer.h"
 #include "rebound/probe/fitted_probe.h"
-#include "rebound/probe/harmful_intent.h"
 #include "rebound/probe/run.h"
 #include "rebound/probe/text_activations.h"
 #include "rebound/report/table.h"
-#include "rebound/sae/sae_lens_format.h"
-#include "rebound/sae/self_check.h"
 #include "verb.h"
 
 namespace rebound {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kHarmfulIntent = "harmful_intent";
-constexpr const char* kDefaultSae = "assets/sae/smollm2-135m-instruct-l12";
-constexpr size_t kSelfCheckTexts = 24;
-
-struct ProbeFlags {
-  std::string task = kHarmfulIntent;
-  std::string data;  // a file in place of a named task
-  std::string model, hook, sae;
-  std::string pool = "max";
-  std::string out;
-  bool is_chat = false, is_listing = false;
-  int64_t cache_mb = 512;
-  ProbeOptions options;
-};
-
-std::vector<std::string> task_names() {
-  std::vector<std::string> names;
-  for (const fs::directory_entry& entry :
-       fs::directory_iterator(find_project_path("data/probes"))) {
-    if (entry.path().extension() == ".jsonl") names.push_back(entry.path().stem());
-  }
-  std::sort(names.begin(), names.end());
-  names.insert(names.begin(), kHarmfulIntent);
-  return names;
-}
-
-std::vector<LabelledText> requests_of(const std::string& set) {
-  std::vector<LabelledText> texts;
-  for (const Request& request : request_set(set)) {
-    LabelledText text = {.id = request.id,
-                         .text = request.text,
-                         .is_positive = request.is_harmful,
-                         .group = concat(set, "-", request.cluster)};
-    if (set == "harmless") text.group = concat("dolly-", request.cluster);
-    text.split = request.split == "train" ? Split::kTrain : Split::kTest;
-    if (set == "harmbench") text.split = Split::kOod;
-    if (set == "xstest_safe") text.split = Split::kHard;
-    const bool is_other_form = set == "harmless" && request.category != "imperative";
-    if (!is_other_form) texts.push_back(std::move(text));
-  }
-  return texts;
-}
-
-// AdvBench and Dolly's imperatives in train and test, HarmBench and other people's requests out of
-// distribution, XSTest as the hard set.
-ProbeTask load_harmful_intent() {
-  std::vector<LabelledText> texts;
-  const auto add = [&](std::vector<LabelledText> more) {
-    texts.insert(texts.end(), more.begin(), more.end());
-  };
-  for (const char* set : {"advbench", "harmless", "harmbench", "xstest_safe"})
-    add(requests_of(set));
-  for (const char* name : {"harmless_imperatives", "harmless_other", "xstest_unsafe"}) {
-    add(read_labelled_texts(
-        find_project_path(concat("data/probes/", kHarmfulIntent, "/", name, ".jsonl"))));
-  }
-  return harmful_intent_task(texts);
-}
-
-ProbeTask load_task(const ProbeFlags& flags) {
-  if (!flags.data.empty()) {
-    return make_task(fs::path(flags.data).stem(), read_labelled_texts(flags.data), flags.is_chat);
-  }
-  if (flags.task == kHarmfulIntent) return load_harmful_intent();
-  std::string known;
-  bool is_known = false;
-  for (const std::string& name : task_names()) {
-    known += (known.empty() ? "" : ", ") + name;
-    is_known = is_known || name == flags.task;
-  }
-  require<ConfigError>(is_known, "--task: got ", flags.task, ", expected one of: ", known);
-  return make_task(flags.task,
-                   read_labelled_texts(find_project_path("data/probes/" + flags.task + ".jsonl")),
-                   flags.is_chat);
-}
-
-Json counts_of(const ProbeTask& task) {
-  Json counts = Json::object();
-  for (const Split split : kSplits) {
-    const auto n = static_cast<int64_t>(task.of_split(split).size());
-    const int64_t positives = task.positives(split);
-    if (n > 0) counts[to_string(split)] = {{"positive", positives}, {"negative", n - positives}};
-  }
-  return counts;
-}
-
-Json dropped_of(const ProbeTask& task) {
-  return {{"repeated", task.dropped.repeated},
-          {"across_splits", task.dropped.across_splits},
-          {"contradictory", task.dropped.contradictory}};
-}
 
 class Clock {
  public:
@@ -141,19 +44,12 @@ struct Outcome {
   Json facts;  // everything but the rows
 };
 
-std::optional<Sae> sae_of(const ProbeFlags& flags) {
-  require<ConfigError>(flags.hook.empty() || flags.options.k.empty(),
-                       "--k: got it with --hook, expected --sae: sparse probes read latents");
-  if (!flags.hook.empty()) return std::nullopt;
-  return load_sae(flags.sae.empty() ? find_project_path(kDefaultSae) : fs::path(flags.sae));
-}
-
 Outcome measure(const ProbeFlags& flags, const CommonFlags& common) {
   Outcome out;
   out.pooler = parse_pooler(flags.pool);
   require<ConfigError>(flags.cache_mb >= 0, "--cache-mb must be >= 0, got ", flags.cache_mb);
   out.task = load_task(flags);
-  const std::optional<Sae> sae = sae_of(flags);
+  const std::shared_ptr<const Sae> sae = sae_of(flags);
   out.site = parse_site(sae ? sae->config().hook_name : flags.hook);
   const std::string path = flags.model.empty() ? find_default_model() : flags.model;
   const Tokenizer tokenizer = load_tokenizer(path);
@@ -161,19 +57,14 @@ Outcome measure(const ProbeFlags& flags, const CommonFlags& common) {
   const auto ids = encode_texts(out.task, tokenizer, chat ? &*chat : nullptr);
   const Transformer model =
       load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
-  if (sae) {
-    check_fits(*sae, model.config());
-    const std::vector<std::vector<int64_t>> some(
-        ids.begin(), ids.begin() + static_cast<int64_t>(std::min(ids.size(), kSelfCheckTexts)));
-    require_good_fit(self_check(*sae, model, TokenBatch::from(some)));
-  }
+  if (sae) check_sae(*sae, model, ids);
 
   ActivationCache cache(
       static_cast<int64_t>(ids.size()), model.d_model(), {.memory_bytes = flags.cache_mb << 20});
   Clock clock;
   harvest_texts(model, out.site, ids, cache);
   const double harvest = clock.lap();
-  const PooledFeatures features = pool_features(cache, out.pooler, sae ? &*sae : nullptr);
+  const PooledFeatures features = pool_features(cache, out.pooler, sae.get());
   const double pooling = clock.lap();
   out.report = run_probes(out.task, features, flags.options);
   const double fitting = clock.lap();
@@ -301,6 +192,7 @@ void list_tasks(bool as_json) {
 
 void probe(const ProbeFlags& flags, const CommonFlags& common) {
   if (flags.is_listing) return list_tasks(common.json);
+  if (!flags.monitor.empty()) return run_monitor(flags, common);
   const Outcome outcome = measure(flags, common);
   if (!flags.out.empty()) save(outcome, flags.out);
   if (common.json) {
@@ -340,7 +232,14 @@ void add_probe_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   verb->add_option(
           "--cache-mb", flags->cache_mb, "Activations in memory, the rest in a mapped file")
       ->capture_default_str();
-  verb->add_option("--out", flags->out, "Folder for probe.json and dense.safetensors");
+  auto* monitor = verb->add_option(
+      "--monitor", flags->monitor, "Folder of an audit of whole answers: the probe as its monitor");
+  verb->add_option("--others", flags->others, "Of --monitor: texts of the other class; 0: none")
+      ->needs(monitor)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  verb->add_option("--out", flags->out, "Folder for probe.json and dense.safetensors")
+      ->excludes(monitor);
   verb->callback([flags, &common, &run] { run = [flags, &common] { probe(*flags, common); }; });
 }
 

@@ -19,6 +19,7 @@
 #include "rebound/sae/sae_lens_format.h"
 #include "rebound/sae/self_check.h"
 #include "rebound/text/load.h"
+#include "tpp_scr.h"
 #include "verb.h"
 
 namespace rebound {
@@ -34,7 +35,7 @@ struct TppFlags {
   std::string task = "wikitext_topic_6";
   std::string data;  // a file in place of a named task
   std::string model, sae, out;
-  bool is_listing = false;
+  bool is_listing = false, is_scr = false;
   int64_t cache_mb = 512;
   int64_t texts = 0;  // of a class in a split
   TppOptions options;
@@ -230,6 +231,16 @@ void list_tasks(bool as_json) {
 
 void tpp(const TppFlags& flags, const CommonFlags& common) {
   if (flags.is_listing) return list_tasks(common.json);
+  if (flags.is_scr) {
+    return run_scr_verb({.data = flags.data,
+                         .model = flags.model,
+                         .sae = flags.sae,
+                         .out = flags.out,
+                         .cache_mb = flags.cache_mb,
+                         .texts = flags.texts,
+                         .options = {flags.options.n, flags.options.probe, flags.options.seed}},
+                        common);
+  }
   const Outcome outcome = measure(flags, common);
   if (!flags.out.empty()) save(outcome, flags.out);
   if (common.json) {
@@ -250,6 +261,11 @@ void add_tpp_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   verb->add_option("--data", flags->data, "JSON lines with \"text\", \"label\", \"split\"")
       ->excludes(task);
   verb->add_flag("--list", flags->is_listing, "Names and sizes of the tasks");
+  verb->add_flag("--scr",
+                 flags->is_scr,
+                 "Spurious correlation removal instead, of intent_wrapper or --data with "
+                 "\"spurious\", too")
+      ->excludes(task);
   verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
   verb->add_option("--sae", flags->sae, "SAELens folder; its site is probed [the default SAE]");
   verb->add_option("--n", flags->options.n, "Features ablated [2,5,10,20,50,100,500]")

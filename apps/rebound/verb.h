@@ -22,6 +22,7 @@ using RunVerb = std::function<void()>;  // throws rebound::Error
 
 // Each adds a subcommand and sets `run` in that subcommand's callback.
 void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_cost_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_detect_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_doctor_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);

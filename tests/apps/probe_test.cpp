@@ -16,7 +16,9 @@
 namespace rebound {
 namespace {
 
-Outcome probe(const std::string& flags) { return run_program("probe --quiet --threads 2 " + flags); }
+Outcome probe(const std::string& flags) {
+  return run_program("probe --quiet --threads 2 " + flags);
+}
 
 std::filesystem::path file_with(const std::string& lines) {
   const auto path = fresh_folder("probe") / "task.jsonl";
@@ -96,6 +98,8 @@ TEST(ProbeTest, WhatCannotBeDoneIsOneLineWithItsExitCode) {
     write_file_atomically(folder / name, lines);
     return "--data " + (folder / name).string();
   };
+  const auto run_of_ioi = fresh_folder("ioi");
+  write_file_atomically(run_of_ioi / "spec.json", "{\"behaviour\": {\"kind\": \"ioi\"}}");
   struct Case {
     std::string flags;
     int exit_code;
@@ -118,6 +122,10 @@ TEST(ProbeTest, WhatCannotBeDoneIsOneLineWithItsExitCode) {
       {"--k 50 --draws 5 --data " + good, 2, "k: got 50, expected 1 to 12"},
       {"--k 1 --hook blocks.1.hook_resid_pre --data " + good, 2, "--k: got it with --hook"},
       {"--sae no-such-folder --data " + good, 5, "no-such-folder"},
+      {"--monitor no-such-run", 5, "no-such-run/spec.json"},
+      {"--monitor " + run_of_ioi.string(),
+       2,
+       "got a run of \"ioi\", expected one of whole answers"},
       {"--cache-mb -1 --data " + good, 2, "--cache-mb must be >= 0"}};
   for (const Case& one : cases) {
     const Outcome outcome = probe(one.flags + " 2>&1 >/dev/null");

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "support/failures.h"
@@ -78,6 +79,48 @@ TEST(TppVerbTest, JsonHasARowForEachClassAndN) {
   EXPECT_EQ(read_json_file(out / "tpp.json")["rows"], json["rows"]);
 }
 
+// Labels and wrappers of two kinds, every combination twice in each split.
+std::string doubly_labelled() {
+  std::string lines;
+  for (const char* split : {"train", "test"}) {
+    const bool is_train = std::string(split) == "train";
+    for (int i = 0; i < 16; ++i) {
+      const bool label = i % 2 == 1, spurious = i / 2 % 2 == 1;
+      const std::string animal = label ? (is_train ? "cat" : "dog") : (is_train ? "blue" : "green");
+      lines +=
+          Json{{"text",
+                concat(spurious ? "Yesterday I bought the " : "Where is the ", animal, " ", i / 4)},
+               {"label", label ? 1 : 0},
+               {"spurious", spurious ? 1 : 0},
+               {"split", split}}
+              .dump() +
+          "\n";
+    }
+  }
+  return lines;
+}
+
+TEST(TppVerbTest, ScrHasARowForEachDirectionAndN) {
+  const auto out = fresh_folder("scr");
+  const Outcome outcome = tpp("--scr --json --l2 1 --n 20,5 --data " +
+                              file_with("two", doubly_labelled()) + " --out " + out.string());
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.text;
+  const Json json = parse_json(outcome.text, "scr");
+  ASSERT_EQ(json["rows"].size(), 4u);
+  EXPECT_EQ(json["n_train_biased"], 8);
+  EXPECT_EQ(json["n_test"], 16);
+  double least = 1;
+  for (const Json& row : json["rows"])
+    least = std::min(least, row["accuracy_original"].get<double>());
+  for (const Json& row : json["rows"]) {
+    if (row["is_reported"].get<bool>()) {
+      EXPECT_EQ(row["accuracy_original"], least);
+    }
+  }
+  EXPECT_EQ(json["scores"].size(), 2u);
+  EXPECT_EQ(read_json_file(out / "scr.json"), json);
+}
+
 TEST(TppVerbTest, TasksAreListed) {
   const Outcome outcome = tpp("--list --json");
   ASSERT_EQ(outcome.exit_code, 0);
@@ -108,6 +151,10 @@ TEST(TppVerbTest, WhatCannotBeDoneIsOneLineWithItsExitCode) {
       {"--perturbed -2" + good, 2, "perturbed must be >= 0"},
       {"--data no-such-file.jsonl", 5, "no-such-file.jsonl"},
       {"--sae no-such-folder" + good, 5, "no-such-folder"},
+      {"--scr" + good, 3, "spurious"},
+      {"--scr --n 9000 --data " + file_with("two", doubly_labelled()),
+       2,
+       "n: got 9000, expected 1 to 8192"},
       {"--cache-mb -1" + good, 2, "--cache-mb must be >= 0"}};
   for (const Case& one : cases) {
     const Outcome outcome = tpp(one.flags + " 2>&1 >/dev/null");

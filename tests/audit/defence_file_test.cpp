@@ -106,7 +106,43 @@ TEST_F(DefenceFileTest, GivenEditsOfARunAreThoseOfItsSpec) {
   EXPECT_EQ(read_defence_file(path).clamps, edits);
 }
 
-TEST_F(DefenceFileTest, ChosenDirectionsCannotBeReadBack) {
+TEST_F(DefenceFileTest, ChosenDirectionsReadBackFromBesideTheSummary) {
+  Rng rng({6});
+  AnswerDesign design;
+  for (const int64_t layer : {1, 2}) {
+    design.parts.push_back(
+        {Site{layer, SiteKind::kResidPre}, random_tensor(rng, {24}), nullptr, {}, {}, 88});
+  }
+  const auto plan = design.at_strength(0.25, model.config());
+  const auto path = run({{"defence", {{"kind", "directions"}}}}, {{"clamps", plan->to_json()}});
+  save_directions(design, path / kDirectionsFile);
+  const ClampPlan read(read_clamps(read_defence_file(path).clamps, model), model.config());
+  EXPECT_EQ(read.to_json(), plan->to_json());
+  const at::Tensor x = random_tensor(rng, {2, 5, 24});
+  const Rows rows = TokenBatch::from({{1, 2, 3, 4, 5}, {6, 7, 8, 9, 10}}).rows();
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(at::equal(read.clamps()[i]->apply(x, rows), plan->clamps()[i]->apply(x, rows)));
+  }
+}
+
+TEST_F(DefenceFileTest, EverySaeOfARunIsHeldAgainstItsHash) {
+  const auto sae = saved_sae("sae", "blocks.2.hook_resid_pre");
+  const Defence defence(sae, {{.features = {3, 8}, .value = -5}}, 77);
+  AnswerAuditSpec chosen;
+  chosen.defence.saes = {folder("sae").string()};
+  Json recorded = {{"clamps", Json::array({defence.to_json()})},
+                   {"sae_sha256", sae_hashes(chosen)}};
+  const Json spec = {{"defence", {{"kind", "features"}, {"saes", chosen.defence.saes}}}};
+  EXPECT_EQ(read_back(run(spec, recorded)), Json::array({defence.to_json()}));
+  recorded["sae_sha256"]["blocks.2.hook_resid_pre"] = std::string(64, '1');
+  const std::string message =
+      message_of<DataError>([&] { read_defence_file(run(spec, recorded)); });
+  EXPECT_NE(message.find("expected that of the run, 111111111111..."), std::string::npos);
+  chosen.defence.kind = "directions";
+  EXPECT_TRUE(sae_hashes(chosen).empty());
+}
+
+TEST_F(DefenceFileTest, ChosenDirectionsWithoutTheirVectorsCannotBeReadBack) {
   const auto clamps = read_clamps(Json::array({direction_entry()}), model);
   const auto path = run({{"defence", {{"kind", "directions"}}}},
                         {{"clamps", ClampPlan(clamps, model.config()).to_json()}});

@@ -197,6 +197,15 @@ TEST_F(FactAuditTest, FactsAreForgottenByFoldAndWhatIsFoundIsMeasuredOnTheOther)
   int64_t tested = 0;
   for (const Json& fold : summary.extra.at("folds")) tested += fold.at("n").get<int64_t>();
   EXPECT_EQ(tested, summary.n_valid);
+  int64_t fine_tuned = 0;
+  for (const RowSummary& row : summary.rows) {
+    if (row.control != "relearn") continue;
+    EXPECT_EQ(row.n_valid, summary.n_valid);
+    EXPECT_TRUE(std::isnan(row.norm_mean));
+    EXPECT_EQ(row.extra.at("steps_mean"), 10.0);
+    ++fine_tuned;
+  }
+  EXPECT_EQ(fine_tuned, 2);
   EXPECT_EQ(summary.verdict, "undetermined");  // fewer than 20 flips
 }
 

@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "rebound/base/file.h"
-#include "rebound/report/chart.h"
+#include "rebound/report/content_policy.h"
 #include "rebound/report/figure.h"
 #include "rebound/report/page_files.h"
 #include "report/small_audit.h"
@@ -18,7 +18,8 @@ namespace {
 // The page without the style, Vega and our own script.
 std::string without_page_files(std::string html) {
   const PageFiles files = page_files();
-  for (const std::string_view file : {files.style, files.script, files.vega, files.vega_lite}) {
+  for (const std::string_view file :
+       {files.style, files.script, files.vega, files.vega_lite, files.vega_interpreter}) {
     const size_t at = html.find(file);
     EXPECT_NE(at, std::string::npos);
     html.erase(at, file.size());
@@ -85,17 +86,9 @@ TEST(ReportTest, PromptTextNeedsAnExplicitWish) {
   const ReportInput input = small_audit();
   EXPECT_EQ(markdown_report(input).find("John"), std::string::npos);
   EXPECT_EQ(html_report(input).find("John"), std::string::npos);
-  EXPECT_NE(html_report(input, {.show_text = true}).find("&lt;b&gt;Mary&lt;/<wbr>b&gt; &amp; John"),
-            std::string::npos);
-}
-
-TEST(CsvReportTest, OneLineARowWithExtrasAsColumns) {
-  const std::vector<std::string> lines = lines_of(csv_report(small_audit().summary));
-  ASSERT_EQ(lines.size(), 5u);
-  EXPECT_EQ(lines[0].substr(0, 20), "name,control,target,");
-  EXPECT_NE(lines[0].find(",seconds_per_prompt,binding_fraction,decode_drift"), std::string::npos);
-  EXPECT_EQ(lines[2].substr(lines[2].size() - 12), ",0.0123,,0.5");
-  EXPECT_NE(lines[3].find("\" Tom, \"\"the other\"\"\""), std::string::npos);
+  const std::string shown = without_page_files(html_report(input, {.show_text = true}));
+  EXPECT_NE(shown.find("&lt;b&gt;Mary&lt;/<wbr>b&gt; &amp; John"), std::string::npos);  // the table
+  EXPECT_NE(shown.find("Then \\u003cb\\u003eMary"), std::string::npos);                 // the data
 }
 
 TEST(JsonReportTest, ReadsBackWithNullForWhatWasNotMeasured) {
@@ -126,32 +119,87 @@ TEST(HtmlReportTest, HasEveryRowAndSection) {
   for (const RowSummary& row : small_audit().summary.rows) {
     EXPECT_NE(html.find(row.constraint + "/<wbr>logit_diff/<wbr>"), std::string::npos) << row.name;
   }
-  for (const char* part : {"non-specific",
-                           "Headline figures",
+  for (const char* part : {"<strong>non-specific</strong>",
+                           "<h2>Tested</h2>",
+                           "<h2>Not tested</h2>",
                            "Recovery against drift",
-                           "Minimal budgets",
+                           "Budgets",
                            "Controls",
-                           "Recovery-path attribution",
-                           "Prompts",
-                           "Settings",
+                           "Recovery path",
+                           "Examples",
+                           "Reproduce",
                            "Environment",
+                           "Glossary",
                            "&quot;seed&quot;: 7",
                            "data-chart=\"drift\"",
-                           "data-chart=\"budget\"",
+                           "data-chart=\"exact-rows\"",
+                           "data-chart=\"budget-curve\"",
+                           "data-chart=\"minimal-budgets\"",
+                           "data-chart=\"attribution\"",
                            "Can this budget write anything at all?"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
 }
 
+TEST(HtmlReportTest, TheVerdictAndItsReasonComeFirst) {
+  const std::string html = without_page_files(html_report(small_audit()));
+  const size_t verdict = html.find("<strong>non-specific</strong>");
+  const size_t reason = html.find("So does any other name.");
+  EXPECT_LT(verdict, reason);
+  EXPECT_LT(reason, html.find("<h2>Tested</h2>"));
+  EXPECT_LT(html.find("<h2>Not tested</h2>"), html.find("<section"));
+}
+
+TEST(HtmlReportTest, EveryLinkStaysInThePageAndArrives) {
+  const std::string html = without_page_files(html_report(small_audit()));
+  int links = 0;
+  for (size_t at = html.find("href=\""); at != std::string::npos;
+       at = html.find("href=\"", at + 1)) {
+    const size_t start = at + 6, end = html.find('"', start);
+    ASSERT_EQ(html[start], '#') << html.substr(start, 60);
+    EXPECT_NE(html.find(" id=\"" + html.substr(start + 1, end - start - 1) + "\""),
+              std::string::npos);
+    ++links;
+  }
+  EXPECT_GT(links, 20);
+}
+
 TEST(HtmlReportTest, IsOneFileThatAsksForNothing) {
   const std::string whole = html_report(small_audit());
-  EXPECT_LT(whole.size(), 900'000u);
+  EXPECT_LT(whole.size(), 1'000'000u);
   EXPECT_EQ(whole.find("sourceMappingURL"), std::string::npos);
   const std::string html = without_page_files(whole);
-  for (const char* part : {"src=", "href=", "@import", "url(", "<link", "<iframe"}) {
+  for (const char* part : {"src=", "@import", "url(", "<link", "<iframe", " style=", " onclick="}) {
     EXPECT_EQ(html.find(part), std::string::npos) << part;
   }
-  EXPECT_NE(html.find("default-src 'none'"), std::string::npos);
+}
+
+TEST(HtmlReportTest, PolicyNamesTheHashOfEveryScriptAndAllowsNoOther) {
+  const std::string html = html_report(small_audit());
+  const PageFiles files = page_files();
+  const std::string policy = content_policy(
+      {files.vega, files.vega_lite, files.vega_interpreter, files.script}, files.style);
+  EXPECT_NE(html.find("content=\"" + policy + "\""), std::string::npos);
+  EXPECT_EQ(policy.find("default-src 'none'; script-src 'sha256-"), 0u);
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos);
+  EXPECT_EQ(count(policy, "'sha256-"), 5);
+  EXPECT_EQ(count(without_page_files(html), "<script>"), 4);
+}
+
+TEST(HtmlReportTest, BadgeSaysWhetherTextsAreThere) {
+  EXPECT_NE(html_report(small_audit()).find("<strong>Redacted.</strong>"), std::string::npos);
+  EXPECT_EQ(html_report(small_audit(), {.show_text = true}).find("<strong>Redacted.</strong>"),
+            std::string::npos);
+  EXPECT_NE(html_report(small_audit(), {.show_text = true}).find("<strong>Texts shown.</strong>"),
+            std::string::npos);
+}
+
+TEST(ContentPolicyTest, Base64HasItsThreePaddings) {
+  EXPECT_EQ(base64_of_hex(""), "");
+  EXPECT_EQ(base64_of_hex("4d"), "TQ==");
+  EXPECT_EQ(base64_of_hex("4d61"), "TWE=");
+  EXPECT_EQ(base64_of_hex("4d616e"), "TWFu");
+  EXPECT_EQ(base64_of_hex("fffefd00"), "//79AA==");
 }
 
 TEST(HtmlReportTest, NothingStoredCanBecomeMarkup) {
@@ -174,6 +222,11 @@ TEST(HtmlReportTest, NothingStoredCanBecomeMarkup) {
   }
   summary.headline["minimal_budgets"][0]["target"] = evil;
   input.examples[0].id = input.examples[0].text = input.examples[0].split = evil;
+  input.examples[0].extra = {{evil, evil}};
+  input.results[0].termination = input.results[0].variant = evil;
+  input.results[0].figures = {{evil, evil}};
+  input.traces = {{.prompt = 0, .row = evil, .step = 1}};
+  input.routes[0] = {{"parts", {{{"name", evil}}}}, {"sites", Json::array()}};
   const std::string html = without_page_files(html_report(input, {.show_text = true}));
   EXPECT_EQ(count(html, "<script"), scripts);
   EXPECT_EQ(count(html, "</script"), scripts);
@@ -191,26 +244,6 @@ TEST(HtmlReportTest, OddJsonDoesNotStopAReport) {
   EXPECT_NO_THROW(markdown_report(input));
   input.summary.headline = {{"minimal_budgets", 3}};
   EXPECT_NO_THROW(html_report(input));
-}
-
-TEST(ChartTest, RowsWithoutAMeasuredDriftAreLeftOut) {
-  AuditSummary summary = small_audit().summary;
-  summary.rows[0].drift_pre_rel = kNotMeasured;
-  const Json panels = drift_chart(summary).at("hconcat");
-  ASSERT_EQ(panels.size(), 2u);
-  EXPECT_EQ(panels[0].at("data").at("values").size(), 1u);  // drift 1e-7
-  EXPECT_EQ(panels[1].at("data").at("values").size(), 2u);
-  summary.rows.clear();
-  EXPECT_TRUE(drift_chart(summary).is_null());
-  EXPECT_TRUE(minimal_budget_chart(Json::object()).is_null());
-}
-
-TEST(ChartTest, ACensoredSearchStandsAtItsCap) {
-  const Json points = minimal_budget_chart(small_audit().summary.headline).at("data").at("values");
-  ASSERT_EQ(points.size(), 3u);
-  EXPECT_EQ(points[2].at("search"), "censored");
-  EXPECT_EQ(points[2].at("per_nat"), 5);
-  EXPECT_EQ(points[1].at("per_nat"), 3);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "rebound/audit/answer_path.h"
 #include "rebound/audit/answer_rows.h"
 #include "rebound/audit/answer_summarise.h"
+#include "rebound/audit/defence_file.h"
 #include "rebound/audit/environment.h"
 #include "rebound/audit/run_folder.h"
 #include "rebound/audit/utility.h"
@@ -59,6 +60,7 @@ class AnswerRun {
       defence_ = choose_answer_defence(spec_, subject_);
       store_.put_artefact("choice", defence_.choice.dump());
     }
+    if (defence_.design) save_directions(*defence_.design, folder_ / kDirectionsFile);
     if (!store_.artefact("utility")) {
       const Json cost =
           measure_cost_of_hooks(*subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kUtilityContexts);
@@ -151,6 +153,7 @@ class AnswerRun {
     for (const std::string& name : defence_.sae_names) summary.sae += (summary.sae.empty() ? "" : ", ") + name;
     if (summary.sae.empty()) summary.sae = "no SAE";
     summary.defence = {{"clamps", defence_.plan->to_json()}};
+    if (const Json hashes = sae_hashes(spec_); !hashes.empty()) summary.defence["sae_sha256"] = hashes;
     if (!defence_.choice.is_null()) summary.defence["choice"] = defence_.choice;
     if (is_attributed()) {
       summary.attribution = summarise_answer_paths(store_, n_batches(), *defence_.plan, dictionaries_);

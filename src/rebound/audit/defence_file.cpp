@@ -1,5 +1,7 @@
 #include "rebound/audit/defence_file.h"
 
+#include <ATen/ATen.h>
+
 #include <map>
 #include <vector>
 
@@ -7,6 +9,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/behaviour/project_path.h"
+#include "rebound/io/safetensors.h"
 #include "rebound/model/site.h"
 #include "rebound/sae/sae_lens_format.h"
 
@@ -39,13 +42,27 @@ SaeFolders sae_folders(ObjectReader& spec, ObjectReader& defence) {
   return folders;
 }
 
+// What DirectionClamp::to_json wrote, with its vector from beside the summary.
+Json direction_entry_of(ObjectReader& in, const fs::path& vectors, const std::string& where) {
+  require<DataError>(
+      fs::exists(vectors),
+      where,
+      ": got a clamp on a direction, and no ",
+      vectors.string(),
+      " with its vector; expected it beside the summary (runs made before it was kept: "
+      "audit again), or a list of clamps with \"direction\"");
+  const auto site = in.get<std::string>("site");
+  Json edit = {{"kind", in.get<std::string>("direction")}};
+  if (in.has("strength")) edit["strength"] = in.get<double>("strength");
+  return {{"site", site},
+          {"direction", concat(vectors.string(), "#", site)},
+          {"edit", edit},
+          {"positions", in.get<Json>("positions", "all")},
+          {"sink_norm", in.get<Json>("sink_norm", nullptr)}};
+}
+
 // What Defence::to_json wrote, as an entry of "defence.edits".
-Json entry_of(const Json& clamp, const SaeFolders& saes, const std::string& where) {
-  ObjectReader in(clamp, where);
-  require<DataError>(in.has("edits"),
-                     where,
-                     ": got a clamp on a direction, of which a run keeps the norm alone; expected "
-                     "clamps on SAE features, or a list of clamps with \"direction\"");
+Json feature_entry_of(ObjectReader& in, const SaeFolders& saes, const std::string& where) {
   const Json& edits = in.at("edits");
   const auto name = in.get<std::string>("site");
   const auto sae = saes.find(parse_site(name));
@@ -62,19 +79,21 @@ Json entry_of(const Json& clamp, const SaeFolders& saes, const std::string& wher
   return entry;
 }
 
+std::string hash_of_sae(const std::string& folder) {
+  return sha256_of_file(fs::path(folder) / "sae_weights.safetensors");
+}
+
 // The features of an SAE that was trained anew are others.
-void require_same_sae(ObjectReader& summary, const std::string& folder) {
-  const Json environment = summary.get<Json>("environment", Json::object());
-  ObjectReader facts(environment, summary.where() + ".environment");
-  const auto expected = facts.get<std::string>("sae_sha256", "");
-  if (expected.empty()) return;
-  const std::string got = sha256_of_file(fs::path(folder) / "sae_weights.safetensors");
-  require<DataError>(got == expected,
+void require_same_sae(const std::string& folder, const Json& expected) {
+  if (!expected.is_string()) return;
+  const auto text = expected.get<std::string>();
+  const std::string got = hash_of_sae(folder);
+  require<DataError>(got == text,
                      folder,
                      ": got an SAE with sha256 ",
                      got.substr(0, 12),
                      "..., expected that of the run, ",
-                     expected.substr(0, 12),
+                     text.substr(0, 12),
                      "...");
 }
 
@@ -86,17 +105,30 @@ Json clamps_of_run(const Json& summary, const fs::path& path, ObjectReader& spec
   ObjectReader top(summary, path.string());
   ObjectReader defence(top.at("defence"), where);
   if (!defence.has("clamps")) {
-    const Json entry = entry_of(top.at("defence"), sae_folders(spec, settings), where);
-    require_same_sae(top, entry.at("sae").get<std::string>());
+    const Json entry = feature_entry_of(defence, sae_folders(spec, settings), where);
+    const Json environment = top.get<Json>("environment", Json::object());
+    require_same_sae(entry.at("sae").get<std::string>(),
+                     environment.is_object() ? environment.value("sae_sha256", Json()) : Json());
     return Json::array({entry});
   }
   const Json& clamps = defence.at("clamps");
-  require<ConfigError>(clamps.is_array(), where, ".clamps: expected a list");
-  const bool has_features = !clamps.empty() && clamps[0].is_object() && clamps[0].contains("edits");
-  const SaeFolders saes = has_features ? sae_folders(spec, settings) : SaeFolders();
+  const Json hashes = defence.get<Json>("sae_sha256", Json::object());
+  require<ConfigError>(clamps.is_array() && hashes.is_object(),
+                       where,
+                       ": expected a list \"clamps\" and an object \"sae_sha256\"");
+  SaeFolders saes;
   Json entries = Json::array();
   for (size_t i = 0; i < clamps.size(); ++i) {
-    entries.push_back(entry_of(clamps[i], saes, concat(where, ".clamps[", i, "]")));
+    const std::string one = concat(where, ".clamps[", i, "]");
+    ObjectReader in(clamps[i], one);
+    if (!in.has("edits")) {
+      entries.push_back(direction_entry_of(in, path.parent_path() / kDirectionsFile, one));
+      continue;
+    }
+    if (saes.empty()) saes = sae_folders(spec, settings);
+    entries.push_back(feature_entry_of(in, saes, one));
+    require_same_sae(entries.back().at("sae").get<std::string>(),
+                     hashes.value(in.get<std::string>("site"), Json()));
   }
   return entries;
 }
@@ -124,6 +156,36 @@ DefenceFile read_defence_file(const fs::path& given) {
                        path.string(),
                        ": got no clamp, expected at least one");
   return file;
+}
+
+void save_directions(const AnswerDesign& design, const fs::path& path) {
+  std::vector<at::Tensor> vectors;
+  std::vector<std::string> names;
+  for (const AnswerDesign::Part& part : design.parts) {
+    if (!part.direction.defined()) continue;
+    vectors.push_back(part.direction.to(at::kFloat).contiguous());
+    names.push_back(to_string(part.site));
+  }
+  if (vectors.empty()) return;
+  std::vector<TensorView> views;
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    views.push_back({.name = names[i],
+                     .dtype = DType::kF32,
+                     .shape = {vectors[i].numel()},
+                     .data = reinterpret_cast<const std::byte*>(vectors[i].data_ptr<float>()),
+                     .bytes = static_cast<size_t>(vectors[i].numel()) * sizeof(float)});
+  }
+  write_safetensors(path, views, {{"format", "rebound-directions"}});
+}
+
+Json sae_hashes(const AnswerAuditSpec& spec) {
+  Json hashes = Json::object();
+  if (spec.defence.kind != "features") return hashes;
+  for (const std::string& name : spec.defence.saes) {
+    const std::string folder = find_project_path(name).string();
+    hashes[load_sae(folder).config().hook_name] = hash_of_sae(folder);
+  }
+  return hashes;
 }
 
 }  // namespace rebound

@@ -2,15 +2,17 @@
 //
 //   clamps.json                    a list as in "defence.edits" (clamp_file.h)
 //   runs/NAME, or its summary.json the run's own clamps. The summary names features alone; the SAEs
-//                                  that they are of are those of spec.json beside it
+//                                  that they are of are those of spec.json beside it, and must have
+//                                  the hashes that the summary gives. Directions that the run chose
+//                                  are in directions.safetensors beside it
 //
-// Of facts and questions, with one defence a fold, the summary has that of the first fold. Clamps
-// on directions that a run chose cannot be read back: it keeps their norms, not their vectors.
+// Of facts and questions, with one defence a fold, the summary has that of the first fold.
 #pragma once
 
 #include <filesystem>
 #include <string>
 
+#include "rebound/audit/answer_design.h"
 #include "rebound/base/json.h"
 
 namespace rebound {
@@ -21,7 +23,14 @@ struct DefenceFile {
 };
 
 // Throws IoError (cannot read), ConfigError (no JSON, another form, an empty list), DataError (a
-// run that keeps too little).
+// run that keeps too little, or an SAE that is another now).
 DefenceFile read_defence_file(const std::filesystem::path& path);
+
+// What a run of whole answers keeps for it. kDirectionsFile has a tensor [d_model] for each site of
+// a clamp on a direction, named as the site; nothing is written where there is none. Hashes of the
+// weights of SAEs that the defence was chosen from, by site: {"blocks.12.hook_resid_pre": "..."}.
+inline constexpr const char* kDirectionsFile = "directions.safetensors";
+void save_directions(const AnswerDesign& design, const std::filesystem::path& path);
+Json sae_hashes(const AnswerAuditSpec& spec);
 
 }  // namespace rebound

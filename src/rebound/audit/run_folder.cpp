@@ -21,7 +21,7 @@ bool has_results(const fs::path& folder) {
 // What a run wrote that failed before its first result: the same folder can be used again.
 void remove_run(const fs::path& folder, bool is_folder_ours) {
   std::error_code ignored;
-  for (const char* name : {"spec.json", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm"}) {
+  for (const char* name : {"spec.json", "directions.safetensors", "run.sqlite", "run.sqlite-wal", "run.sqlite-shm"}) {
     fs::remove(folder / name, ignored);
   }
   if (is_folder_ours) fs::remove(folder, ignored);

@@ -10,6 +10,7 @@
 #include "rebound/audit/controls.h"
 #include "rebound/audit/environment.h"
 #include "rebound/audit/fold_defence.h"
+#include "rebound/audit/fold_relearn.h"
 #include "rebound/audit/fold_summary.h"
 #include "rebound/audit/fold_sweep.h"
 #include "rebound/audit/path_report.h"
@@ -31,6 +32,7 @@ namespace fs = std::filesystem;
 std::vector<Row> rows_of(const AuditSpec& spec) {
   std::vector<Row> rows = attack_rows(spec.rows);
   for (Row& control : control_rows(spec)) rows.push_back(std::move(control));
+  for (Row& comparison : relearn_rows(spec)) rows.push_back(std::move(comparison));
   std::set<std::string> seen;
   std::erase_if(rows, [&](const Row& row) { return !seen.insert(row.head.name).second; });
   return rows;

@@ -9,57 +9,13 @@
 #include "rebound/base/error.h"
 #include "rebound/base/progress.h"
 #include "rebound/base/shape.h"
+#include "rebound/probe/pooled_probe.h"
 #include "rebound/stats/intervals.h"
 
 namespace rebound {
 namespace {
 
 at::Tensor index_of(const std::vector<int64_t>& places) { return at::tensor(places, at::kLong); }
-
-at::Tensor weight_of(const LinearModel& model) {
-  return at::tensor(model.weight, at::kDouble).to(at::kFloat);
-}
-
-Samples samples_of(const at::Tensor& pooled, const OneAgainstRest& texts) {
-  const at::Tensor some = pooled.index_select(0, index_of(texts.place)).contiguous();
-  const float* values = some.data_ptr<float>();
-  return {
-      .d = some.size(1), .x = {values, values + some.numel()}, .is_positive = texts.is_positive};
-}
-
-// Logits of each text, in double. [texts]
-at::Tensor logits_of(const LinearModel& probe, const at::Tensor& pooled) {
-  return pooled.to(at::kDouble).mv(at::tensor(probe.weight, at::kDouble)) + probe.intercept;
-}
-
-double accuracy_of(const LinearModel& probe,
-                   const at::Tensor& pooled,
-                   const OneAgainstRest& texts) {
-  const at::Tensor logits = logits_of(probe, pooled);
-  const double* values = logits.data_ptr<double>();
-  int64_t right = 0;
-  for (size_t i = 0; i < texts.place.size(); ++i) {
-    right += (values[texts.place[i]] > 0) == texts.is_positive[i] ? 1 : 0;
-  }
-  return static_cast<double>(right) / static_cast<double>(texts.place.size());
-}
-
-std::vector<int64_t> usable_n(const std::vector<int64_t>& asked, int64_t d_sae) {
-  std::vector<int64_t> usable;
-  for (const int64_t n : asked.empty() ? kTppN : asked) {
-    const bool is_possible = n >= 1 && n <= d_sae;
-    require<ConfigError>(is_possible || asked.empty(),
-                         "n: got ",
-                         n,
-                         ", expected 1 to ",
-                         d_sae,
-                         ", the latents of the SAE");
-    if (is_possible) usable.push_back(n);
-  }
-  std::sort(usable.begin(), usable.end());
-  usable.erase(std::unique(usable.begin(), usable.end()), usable.end());
-  return usable;
-}
 
 // The fitted probe of one class with the texts it is fitted on and judged by.
 struct ClassProbe {
@@ -85,14 +41,16 @@ class Runner {
   TppRow row(int64_t which, int64_t n, const at::Tensor& effects) const {
     const ClassProbe& own = probe(which);
     const Sae::Features features = top_effects(effects, n);
-    const at::Tensor ablated = ablated_means(features);
+    const at::Tensor ablated = ablated_means(sae_, pooled_, features);
     TppRow row = {.name = task_.classes[static_cast<size_t>(which)],
                   .n = n,
                   .ablated = static_cast<int64_t>(features.size()),
+                  .features = features,
                   .accuracy = own.accuracy};
+    for (const int64_t j : features) row.effects.push_back(effects[j].item<double>());
     for (int64_t other = 0; other < task_.n_classes(); ++other) {
       const ClassProbe& one = probe(other);
-      const double drop = one.accuracy - accuracy_of(one.fitted.model, ablated, one.test);
+      const double drop = one.accuracy - pooled_accuracy(one.fitted.model, ablated, one.test);
       (other == which ? row.own_drop : row.other_drop) += drop;
     }
     row.other_drop /= static_cast<double>(task_.n_classes() - 1);
@@ -124,22 +82,16 @@ class Runner {
     std::vector<std::string> groups;
     for (const int64_t i : out.train.place)
       groups.push_back(task_.texts[static_cast<size_t>(i)].group);
-    out.fitted = fit_dense(samples_of(pooled_.residual, out.train), groups, options_.probe);
-    out.accuracy = accuracy_of(out.fitted.model, pooled_.residual, out.test);
+    out.fitted = fit_dense(pooled_samples(pooled_.residual, out.train), groups, options_.probe);
+    out.accuracy = pooled_accuracy(out.fitted.model, pooled_.residual, out.test);
     return out;
-  }
-
-  // Mean residuals after the ablation: without a norm it is linear in the codes of each token.
-  at::Tensor ablated_means(const Sae::Features& features) const {
-    if (features.empty()) return pooled_.residual;
-    const at::Tensor code = pooled_.code.index_select(1, index_of(features));
-    return pooled_.residual + sae_.decode_delta(features, -code);
   }
 
   // Tokens of the class's test texts that the probe gets right before and wrong after.
   std::vector<at::Tensor> valid_flips(int64_t which, const at::Tensor& ablated) const {
     const LinearModel& model = probe(which).fitted.model;
-    const at::Tensor before = logits_of(model, pooled_.residual), after = logits_of(model, ablated);
+    const at::Tensor before = pooled_logits(model, pooled_.residual),
+                     after = pooled_logits(model, ablated);
     std::vector<at::Tensor> flips;
     for (const int64_t i : task_.of_class(which, Split::kTest)) {
       const bool is_flip = before[i].item<double>() > 0 && after[i].item<double>() <= 0;
@@ -155,6 +107,13 @@ class Runner {
   PooledFeatures pooled_;
   std::vector<ClassProbe> probes_;
 };
+
+// w . W_dec[j] of every feature, in double.
+at::Tensor decoder_reading(const at::Tensor& code, const at::Tensor& weight, const Sae& sae) {
+  check_shape("probe weight", weight, {{"d_model", sae.d_in()}});
+  check_shape("pooled code", code, {{"texts"}, {"d_sae", sae.d_sae()}});
+  return sae.weights().W_dec.to(at::kDouble).mv(weight.to(at::kDouble));
+}
 
 Json rate_of(int64_t count, int64_t n) {
   return n > 0 ? Json(static_cast<double>(count) / static_cast<double>(n)) : Json();
@@ -181,6 +140,8 @@ Json TppRow::to_json() const {
   Json json = {{"class", name},
                {"n", n},
                {"ablated", ablated},
+               {"features", features},
+               {"effects", effects},
                {"tpp", tpp},
                {"own_drop", own_drop},
                {"other_drop", other_drop},
@@ -199,22 +160,14 @@ at::Tensor feature_effects(const at::Tensor& code,
                            const std::vector<bool>& is_positive,
                            const at::Tensor& weight,
                            const Sae& sae) {
-  const auto n = static_cast<int64_t>(is_positive.size());
-  check_shape("pooled code", code, {{"texts", n}, {"d_sae", sae.d_sae()}});
-  check_shape("probe weight", weight, {{"d_model", sae.d_in()}});
-  std::vector<int64_t> of[2];
-  for (int64_t i = 0; i < n; ++i) of[is_positive[static_cast<size_t>(i)] ? 1 : 0].push_back(i);
-  require<DataError>(!of[0].empty() && !of[1].empty(),
-                     "labels: got ",
-                     of[1].size(),
-                     " positive and ",
-                     of[0].size(),
-                     " negative texts, expected some of both");
-  const auto mean = [&](int side) {
-    return code.index_select(0, index_of(of[side])).to(at::kDouble).mean(0);
-  };
-  const at::Tensor read = sae.weights().W_dec.to(at::kDouble).mv(weight.to(at::kDouble));
-  return (mean(1) - mean(0)).clamp_min(0) * read;
+  return mean_code_difference(code, is_positive).clamp_min(0) * decoder_reading(code, weight, sae);
+}
+
+at::Tensor absolute_effects(const at::Tensor& code,
+                            const std::vector<bool>& is_positive,
+                            const at::Tensor& weight,
+                            const Sae& sae) {
+  return (mean_code_difference(code, is_positive) * decoder_reading(code, weight, sae)).abs();
 }
 
 Sae::Features top_effects(const at::Tensor& effects, int64_t n) {
@@ -237,11 +190,8 @@ TppReport run_tpp(const ClassTask& task,
                   const TppOptions& options) {
   task.validate();
   options.recovery.validate();
-  const std::vector<int64_t> ns = usable_n(options.n, sae.d_sae());
-  require<ConfigError>(sae.config().norm == SaeNorm::kNone,
-                       "tpp: the SAE normalises its input (",
-                       to_string(sae.config().norm),
-                       "), expected one that does not");
+  const std::vector<int64_t> ns = usable_counts(options.n, kTppN, sae.d_sae());
+  require_linear_ablation(sae);
   require<DataError>(cache.size() == static_cast<int64_t>(task.texts.size()),
                      "tpp: activations of ",
                      cache.size(),

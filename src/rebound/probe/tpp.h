@@ -39,7 +39,9 @@ struct TppOptions {
 struct TppRow {
   std::string name;  // of the class
   int64_t n = 0;
-  int64_t ablated = 0;  // features: n, or fewer
+  int64_t ablated = 0;          // features: n, or fewer
+  Sae::Features features;       // these, the largest effect first
+  std::vector<double> effects;  // of each
   double tpp = 0;
   double own_drop = 0, other_drop = 0;  // of accuracy
   double accuracy = 0;                  // of the class's probe, before
@@ -60,6 +62,11 @@ at::Tensor feature_effects(const at::Tensor& code,
                            const std::vector<bool>& is_positive,
                            const at::Tensor& weight,
                            const Sae& sae);
+// The same with both factors' absolute values and no clamping at 0 (SCR's).
+at::Tensor absolute_effects(const at::Tensor& code,
+                            const std::vector<bool>& is_positive,
+                            const at::Tensor& weight,
+                            const Sae& sae);
 // min(n, #{e != 0}) features, the largest (signed) first, the lower index first if equal.
 Sae::Features top_effects(const at::Tensor& effects, int64_t n);
 

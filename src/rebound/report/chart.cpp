@@ -1,18 +1,19 @@
 #include "rebound/report/chart.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "rebound/report/chart_parts.h"
 #include "rebound/report/figure.h"
 
 namespace rebound {
 namespace {
 
+using chart_parts::field;
+using chart_parts::rate_axis;
+
 // Below it a row's constraint holds exactly, and rows would lie on one another.
 constexpr double kExactDrift = 1e-3;
-
-Json axis(const char* field, const char* title) {
-  return {{"field", field}, {"type", "quantitative"}, {"title", title}};
-}
 
 Json drift_points(const AuditSummary& summary, bool exact) {
   Json points = Json::array();
@@ -21,7 +22,7 @@ Json drift_points(const AuditSummary& summary, bool exact) {
     if (!std::isfinite(row.drift_pre_rel) || !std::isfinite(row.rate)) continue;
     if ((row.drift_pre_rel < kExactDrift) != exact) continue;
     points.push_back({{"row", plain(row.name)},
-                      {"number", std::to_string(i + 1)},
+                      {"number", i + 1},
                       {"role", row.is_attack() ? "attack" : "control"},
                       {"control", row.is_attack() ? "" : words(*row.control)},
                       {"recovered", count_of(row.recovered, row.n_valid)},
@@ -33,112 +34,98 @@ Json drift_points(const AuditSummary& summary, bool exact) {
   return points;
 }
 
-Json budget_points(const Json& searches) {
-  Json points = Json::array();
-  for (const Json& search : searches) {
-    if (!search.is_object() || !search.value("gap", Json()).is_number()) continue;
-    const double gap = search.at("gap").get<double>();
-    const Json budget = search.value("budget", Json());
-    const Json reached = budget.is_number() ? budget : search.value("cap", Json());
-    if (gap <= 0 || !reached.is_number()) continue;
-    points.push_back({{"kind", search.value("kind", Json())},
-                      {"prompt", show_json(search.value("prompt", Json()))},
-                      {"target", show_json(search.value("target", Json()))},
-                      {"gap", gap},
-                      {"norm", reached},
-                      {"per_nat", reached.get<double>() / gap},
-                      {"search", budget.is_number() ? "found" : "censored"},
-                      {"lane", points.size() % 7}});
-  }
+// Neighbours along the axis take their labels above and below.
+Json with_lanes(Json points) {
+  std::vector<size_t> order(points.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return points[a].at("drift").get<double>() < points[b].at("drift").get<double>();
+  });
+  for (size_t i = 0; i < order.size(); ++i) points[order[i]]["lane"] = i % 2;
   return points;
 }
 
-Json spec_of(const Json& points) { return {{"data", {{"values", points}}}}; }
+Json role_encoding() {
+  Json role = field("role", "nominal", nullptr);
+  role["legend"] = {{"orient", "bottom"}, {"symbolOpacity", 1}};
+  role["scale"] = {{"domain", {"attack", "control"}}};
+  return role;
+}
 
-Json drift_panel(const Json& points, const Json& x) {
-  Json rate = axis("rate", "recovered");
-  rate["axis"] = {{"format", "%"}, {"values", {0, 0.2, 0.4, 0.6, 0.8, 1}}};
-  rate["scale"] = {{"domain", {0, 1.06}}};
-  Json low = rate;
-  low["field"] = "low";
-  const Json high = {{"field", "high"}};
-  const Json domain = {{"domain", {"attack", "control"}}};
-  const Json role = {
-      {"field", "role"}, {"type", "nominal"}, {"scale", domain}, {"legend", nullptr}};
-  const Json tooltip = {{{"field", "row"}},
-                        {{"field", "control"}},
-                        {{"field", "recovered"}},
-                        {{"field", "drift"}, {"format", ".3g"}}};
-  const Json text = {{"field", "number"}, {"type", "nominal"}};
-  Json spec = spec_of(points);
-  spec["height"] = 280;
-  spec["encoding"] = {{"x", x}, {"color", role}, {"tooltip", tooltip}};
-  spec["layer"] = {
-      {{"mark", {{"type", "rule"}, {"opacity", 0.5}}}, {"encoding", {{"y", low}, {"y2", high}}}},
-      {{"mark", {{"type", "point"}, {"filled", true}, {"size", 70}, {"opacity", 1}}},
-       {"encoding", {{"y", rate}, {"shape", role}}}},
-      {{"mark", {{"type", "text"}, {"dx", 12}}}, {"encoding", {{"y", rate}, {"text", text}}}}};
+Json recovered_axis(const char* name) {
+  Json axis = rate_axis(name);
+  axis["title"] = "recovered";
+  return axis;
+}
+
+Json interval_layers(const Json& role) {
+  Json shape = role;
+  shape["scale"]["range"] = {"circle", "square"};
+  return {{{"mark", {{"type", "rule"}, {"opacity", 0.6}, {"strokeWidth", 1.5}}},
+           {"encoding", {{"y", recovered_axis("low")}, {"y2", {{"field", "high"}}}}}},
+          {{"mark", {{"type", "point"}, {"filled", true}, {"size", 60}, {"opacity", 1}}},
+           {"encoding", {{"y", recovered_axis("rate")}, {"shape", shape}}}}};
+}
+
+Json tooltip() {
+  return {{{"field", "number"}},
+          {{"field", "row"}},
+          {{"field", "control"}},
+          {{"field", "recovered"}},
+          {{"field", "low"}, {"format", ".0%"}},
+          {{"field", "high"}, {"format", ".0%"}},
+          {{"field", "drift"}, {"format", ".3g"}}};
+}
+
+Json panel(const Json& points, const Json& x) {
+  Json spec = chart_parts::with_data(points);
+  spec["height"] = 260;
+  spec["encoding"] = {{"x", x}, {"color", role_encoding()}, {"tooltip", tooltip()}};
+  spec["layer"] = interval_layers(role_encoding());
   return spec;
+}
+
+// Beside the point, above or below it, off the line of its interval.
+Json number_layer(int lane) {
+  return {
+      {"transform", {{{"filter", concat("datum.lane == ", lane)}}}},
+      {"mark",
+       {{"type", "text"}, {"dx", 5}, {"dy", lane ? 11 : -7}, {"align", "left"}, {"fontSize", 12}}},
+      {"encoding", {{"y", recovered_axis("rate")}, {"text", field("number", "nominal", nullptr)}}}};
 }
 
 }  // namespace
 
-Json drift_chart(const AuditSummary& summary) {
-  const Json exact = drift_points(summary, true), others = drift_points(summary, false);
-  Json panels = Json::array();
-  if (!exact.empty()) {
-    const Json row = {{"field", "number"},
-                      {"type", "nominal"},
-                      {"title", "rows of drift below 0.001"},
-                      {"sort", nullptr},
-                      {"axis", {{"labels", false}, {"ticks", false}}}};
-    panels.push_back(drift_panel(exact, row));
-    panels.back()["width"] = {{"step", 21}};
-  }
-  if (!others.empty()) {
-    Json drift = axis("drift", "relative pre-activation drift of the defended features");
-    drift["axis"] = {{"tickCount", 6}};
-    panels.push_back(drift_panel(others, drift));
-    panels.back()["width"] = 380;
-  }
-  if (panels.empty()) return nullptr;
-  return {{"hconcat", panels}};
+Chart exact_rows_chart(const AuditSummary& summary) {
+  Chart chart{.id = "exact-rows",
+              .title = "Defended features exactly in place",
+              .text =
+                  "Recovery with its 95 % interval, by the numbers of the tables below, for the "
+                  "rows whose drift is below 0.001. Circles are attacks, squares controls."};
+  const Json points = drift_points(summary, true);
+  if (points.empty()) return chart;
+  Json x = field("number", "ordinal", "number of the row");
+  x["axis"] = {{"labelAngle", 0}, {"labelOverlap", "greedy"}};
+  chart.spec = panel(points, x);
+  return chart;
 }
 
-Json minimal_budget_chart(const Json& headline) {
-  if (!headline.is_object() || !headline.contains("minimal_budgets")) return nullptr;
-  const Json points = budget_points(headline.at("minimal_budgets"));
-  if (points.empty()) return nullptr;
-  const Json shape = {
-      {"field", "search"},
-      {"type", "nominal"},
-      {"title", nullptr},
-      {"scale", {{"domain", {"found", "censored"}}, {"range", {"circle", "triangle-right"}}}}};
-  Json spec = spec_of(points);
-  spec["width"] = "container";
-  spec["height"] = 150;
-  spec["mark"] = {{"type", "point"}, {"filled", true}, {"size", 45}, {"opacity", 0.7}};
-  spec["encoding"] = {{"x", axis("per_nat", "minimal norm per nat of gap")},
-                      {"y",
-                       {{"field", "kind"},
-                        {"type", "nominal"},
-                        {"title", nullptr},
-                        {"sort", {"recover", "inject"}}}},
-                      {"yOffset", {{"field", "lane"}, {"type", "ordinal"}}},
-                      {"color",
-                       {{"field", "kind"},
-                        {"type", "nominal"},
-                        {"legend", nullptr},
-                        {"sort", {"recover", "inject"}}}},
-                      {"shape", shape},
-                      {"tooltip",
-                       {{{"field", "prompt"}},
-                        {{"field", "target"}},
-                        {{"field", "norm"}, {"format", ".3g"}},
-                        {{"field", "gap"}, {"format", ".3g"}},
-                        {{"field", "per_nat"}, {"format", ".3g"}},
-                        {{"field", "search"}}}}};
-  return spec;
+Chart drift_chart(const AuditSummary& summary) {
+  Chart chart{.id = "drift",
+              .title = "Defended features moved",
+              .text =
+                  "The other rows: recovery against how far the defended features are moved, "
+                  "relative to where the defence put them. Up and to the left is an attack that "
+                  "the defence does not see."};
+  const Json points = drift_points(summary, false);
+  if (points.empty()) return chart;
+  Json x = field("drift", "quantitative", "relative drift of the defended pre-activations");
+  x["axis"] = {{"tickCount", 6}};
+  x["scale"] = {{"zero", true}, {"nice", true}};
+  chart.spec = panel(with_lanes(points), x);
+  chart.spec["layer"].push_back(number_layer(0));
+  chart.spec["layer"].push_back(number_layer(1));
+  return chart;
 }
 
 }  // namespace rebound

@@ -1,90 +1,181 @@
+#include <algorithm>
+
+#include "rebound/report/certificate.h"
 #include "rebound/report/chart.h"
+#include "rebound/report/content_policy.h"
+#include "rebound/report/example_data.h"
 #include "rebound/report/figure.h"
+#include "rebound/report/glossary.h"
+#include "rebound/report/overview.h"
 #include "rebound/report/page_files.h"
 #include "rebound/report/report.h"
+#include "rebound/report/reproduce.h"
 #include "rebound/report/tables.h"
 
 namespace rebound {
 namespace {
 
-constexpr char kHead[] = R"(<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'">
-)";
+struct Section {
+  std::string id;
+  std::string link;  // in the bar at the top
+  std::string title;
+  std::string body;
+};
 
-std::string section(const std::string& title, const std::string& body) {
-  if (body.empty()) return "";
-  return "<section><h2>" + escape_html(title) + "</h2>\n" + body + "</section>\n";
+std::string table_or_nothing(const Table& table, const std::string& label) {
+  return table.rows.empty() ? "" : html_table(table, label);
+}
+
+std::string tables_of(const Json& json, const std::string& label) {
+  std::string html;
+  for (const Table& table : json_tables("", json)) {
+    html += html_table(table, table.title.empty() ? label : label + ", " + table.title);
+  }
+  return html;
 }
 
 std::string folded(const std::string& title, const std::string& body) {
   if (body.empty()) return "";
-  return "<section><details><summary><h2>" + escape_html(title) + "</h2></summary>\n" + body +
-         "</details></section>\n";
+  return "<details><summary>" + escape_html(title) + "</summary>\n" + body + "</details>\n";
 }
 
-std::string table_or_nothing(const Table& table) {
-  return table.rows.empty() ? "" : html_table(table);
+std::string data_script(const std::string& attribute, const std::string& id, const Json& json) {
+  return "<script type=\"application/json\" " + attribute + "=\"" + id + "\">" +
+         json_for_script(json) + "</script>\n";
 }
 
-std::string tables_of(const Json& json) {
+std::string figure(const Chart& chart) {
+  if (chart.spec.is_null()) return "";
+  return "<figure><h3>" + escape_html(chart.title) + "</h3><div class=\"chart\" id=\"" + chart.id +
+         "\" role=\"img\" aria-label=\"" + escape_html(chart.title + ". " + chart.text) +
+         "\"><noscript>Drawn by JavaScript; the figures are in the "
+         "tables.</noscript></div>\n<figcaption>" +
+         escape_html(chart.text) + "</figcaption>\n" +
+         data_script("data-chart", chart.id, chart.spec) + "</figure>\n";
+}
+
+// Side by side where there is room.
+std::string figures(const std::vector<Chart>& charts) {
   std::string html;
-  for (const Table& table : json_tables("", json)) html += html_table(table);
+  for (const Chart& chart : charts) html += figure(chart);
+  return html.empty() ? "" : "<div class=\"figures\">\n" + html + "</div>\n";
+}
+
+Json without(const Json& object, const char* key) {
+  Json rest = object;
+  if (rest.is_object()) rest.erase(key);
+  return rest;
+}
+
+std::string recovery(const ReportInput& input) {
+  return figures({drift_chart(input.summary), exact_rows_chart(input.summary)}) +
+         table_or_nothing(without_empty_columns(attack_table(input.summary, Detail::kFull)),
+                          "attack") +
+         folded("All headline figures",
+                tables_of(without(input.summary.headline, "minimal_budgets"), "headline figures"));
+}
+
+std::string budgets(const ReportInput& input) {
+  return figures({budget_curve_chart(input),
+                  per_nat_curve_chart(input),
+                  minimal_budget_chart(input),
+                  shared_budget_chart(input.summary)}) +
+         table_or_nothing(minimal_budget_table(input), "minimal budgets");
+}
+
+std::string controls(const ReportInput& input) {
+  Table rows = without_empty_columns(control_table(input.summary, Detail::kFull));
+  rows.title.clear();  // the section has it
+  return table_or_nothing(question_table(input.summary), "what the controls ask") +
+         table_or_nothing(rows, "controls") +
+         tables_of(without(input.summary.controls, "utility"), "further controls") +
+         tables_of(input.summary.extra, "further figures");
+}
+
+std::string route(const ReportInput& input) {
+  return figures({attribution_chart(input.summary)}) +
+         tables_of(input.summary.attribution, "attribution");
+}
+
+std::string certificate(const ReportInput& input) {
+  const Table table = without_empty_columns(certificate_table(input));
+  if (table.rows.empty()) return "";
+  return "<p>" + escape_html(certificate_text(input)) + "</p>\n" +
+         html_table(table, "constraint certificate");
+}
+
+std::string utility(const ReportInput& input) {
+  const Json& all = input.summary.controls;
+  const Json cost = all.is_object() ? all.value("utility", Json()) : Json();
+  if (cost.is_null())
+    return "<p>Not measured in this run: <code>rebound utility</code> does.</p>\n";
+  return "<p>What the defence costs on harmless text, in nats a token: the nearer its figures to "
+         "the undefended model's, the better. A "
+         "defence that breaks the model here has not removed one behaviour.</p>\n" +
+         tables_of(without_folders(cost), "utility");
+}
+
+std::string examples(const ReportInput& input, const ReportOptions& options) {
+  if (input.examples.empty()) return "";
+  return std::string("<div id=\"examples-table\" class=\"needs-script\"></div>\n<noscript>") +
+         table_or_nothing(prompt_table(input, options.show_text), "examples") + "</noscript>\n" +
+         data_script("data-examples", "all", example_data(input, options)) +
+         data_script("data-example-chart", "scores", score_chart_spec()) +
+         data_script("data-example-chart", "steps", step_chart_spec()) +
+         data_script("data-example-chart", "positions", position_chart_spec()) +
+         folded("What a run does not record",
+                "<p>Single logits (the score is their difference), the drift of each feature alone "
+                "(its norm over all of them is), "
+                "the strings of tokens (their ids are, with <code>--show-text</code>), "
+                "perturbations position by position in audits of whole "
+                "answers (their norm at each site is), and generated answers, which are never "
+                "stored. Steps are recorded with "
+                "<code>rebound audit --trace</code>, and are in the page that <code>rebound "
+                "report</code> makes.</p>");
+}
+
+std::vector<Section> sections_of(const ReportInput& input, const ReportOptions& options) {
+  std::vector<Section> sections = {
+      {"recovery", "Recovery", "Recovery against drift", recovery(input)},
+      {"budgets", "Budgets", "Budgets", budgets(input)},
+      {"controls", "Controls", "Controls", controls(input)},
+      {"route", "Path", "Recovery path", route(input)},
+      {"certificate", "Certificate", "Constraint certificate", certificate(input)},
+      {"utility", "Utility", "Utility", utility(input)},
+      {"examples", "Examples", "Examples", examples(input, options)},
+      {"reproduce", "Reproduce", "Reproduce", html_reproduce(input)},
+      {"defence",
+       "Defence",
+       "Defence",
+       tables_of(without_folders(input.summary.defence), "defence")},
+      {"environment",
+       "Environment",
+       "Environment",
+       tables_of(without_folders(input.summary.environment), "environment")},
+      {"glossary", "Glossary", "Glossary", html_glossary()}};
+  std::erase_if(sections, [](const Section& section) { return section.body.empty(); });
+  return sections;
+}
+
+std::string navigation(const std::vector<Section>& sections) {
+  std::string links;
+  for (const Section& section : sections) {
+    links += "<li><a href=\"#" + section.id + "\">" + escape_html(section.link) + "</a></li>";
+  }
+  return "<a class=\"skip\" href=\"#content\">Skip to the report</a>\n<nav "
+         "aria-label=\"Sections\"><span class=\"brand\">rebound audit</span><ul>" +
+         links +
+         "</ul><button type=\"button\" id=\"theme\" class=\"needs-script\">Theme: "
+         "system</button></nav>\n";
+}
+
+std::string body_of(const std::vector<Section>& sections) {
+  std::string html;
+  for (const Section& section : sections) {
+    html += "<section id=\"" + section.id + "\"><h2>" + escape_html(section.title) + "</h2>\n" +
+            section.body + "</section>\n";
+  }
   return html;
-}
-
-std::string chart(const std::string& id, const std::string& caption, const Json& spec) {
-  if (spec.is_null()) return "";
-  return "<figure><div class=\"chart\" id=\"" + id + "\" role=\"img\" aria-label=\"" +
-         escape_html(caption) + "\"></div><figcaption>" + escape_html(caption) +
-         "</figcaption><script type=\"application/json\" data-chart=\"" + id + "\">" +
-         json_for_script(spec) + "</script></figure>\n";
-}
-
-std::string masthead(const AuditSummary& summary) {
-  return "<header><p class=\"kicker\">rebound audit</p>\n<h1>" + escape_html(summary.behaviour) +
-         "</h1>\n<p class=\"what\">" + escape_html(summary.model) + " · " +
-         escape_html(summary.sae) +
-         concat(" · ", summary.n_prompts, " prompts, ", summary.n_valid, " valid flips") +
-         "</p>\n<div class=\"verdict\"><p class=\"name\">" + escape_html(summary.verdict) +
-         "</p>\n<p>" + escape_html(summary.verdict_text) + "</p></div></header>\n";
-}
-
-std::string findings(const AuditSummary& summary) {
-  const std::string attack =
-      chart("drift",
-            "Recovery with its 95 % interval against the drift of the defended features, numbered "
-            "as in the tables below: circles are attacks, squares controls. Left: rows that leave "
-            "the "
-            "defended features as they are.",
-            drift_chart(summary)) +
-      table_or_nothing(attack_table(summary, Detail::kFull));
-  const std::string budgets =
-      chart("budget",
-            "Minimal norm per nat of gap: how hard it is to recover the behaviour, and to "
-            "inject another. Triangles: the cap was not enough.",
-            minimal_budget_chart(summary.headline)) +
-      table_or_nothing(minimal_budget_table(summary.headline));
-  Table control_rows = control_table(summary, Detail::kFull);
-  control_rows.title.clear();  // the section has it
-  const std::string controls = table_or_nothing(question_table(summary)) +
-                               table_or_nothing(control_rows) + tables_of(summary.controls);
-  return section("Headline figures", table_or_nothing(headline_table(summary.headline))) +
-         section("Recovery against drift", attack) + section("Minimal budgets", budgets) +
-         section("Controls", controls) +
-         section("Recovery-path attribution", tables_of(summary.attribution));
-}
-
-std::string details(const ReportInput& input, const ReportOptions& options) {
-  const std::string spec =
-      input.spec.is_null()
-          ? ""
-          : "<pre>" + escape_html(input.spec.dump(2, ' ', false, Json::error_handler_t::replace)) +
-                "</pre>\n";
-  return folded("Prompts", table_or_nothing(prompt_table(input, options.show_text))) +
-         folded("Defence", tables_of(input.summary.defence)) + folded("Settings", spec) +
-         folded("Environment", tables_of(input.summary.environment));
 }
 
 std::string script(std::string_view source) {
@@ -95,13 +186,24 @@ std::string script(std::string_view source) {
 
 std::string html_report(const ReportInput& input, const ReportOptions& options) {
   const PageFiles files = page_files();
-  return "<!doctype html>\n<html lang=\"en\">\n<head>\n" + std::string(kHead) +
-         "<title>rebound: " + escape_html(input.summary.behaviour) + ", " +
-         escape_html(input.summary.verdict) + "</title>\n<style>" + std::string(files.style) +
-         "</style>\n</head>\n<body>\n<main>\n" + masthead(input.summary) + findings(input.summary) +
-         details(input, options) + "</main>\n<!-- This page carries Vega and Vega-Lite.\n" +
-         escape_html(std::string(files.notices)) + "-->\n" + script(files.vega) +
-         script(files.vega_lite) + script(files.script) + "</body>\n</html>\n";
+  const std::vector<Section> sections = sections_of(input, options);
+  const std::vector<std::string_view> scripts = {
+      files.vega, files.vega_lite, files.vega_interpreter, files.script};
+  std::string scripts_html;
+  for (const std::string_view source : scripts) scripts_html += script(source);
+  return "<!doctype html>\n<html lang=\"en\" class=\"no-script\">\n<head>\n<meta "
+         "charset=\"utf-8\">\n"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"" +
+         content_policy(scripts, files.style) +
+         "\">\n"
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+         "<meta name=\"color-scheme\" content=\"light dark\">\n<title>rebound: " +
+         escape_html(input.summary.behaviour) + ", " + escape_html(input.summary.verdict) +
+         "</title>\n<style>" + std::string(files.style) + "</style>\n</head>\n<body>\n" +
+         navigation(sections) + "<main id=\"content\" tabindex=\"-1\">\n" +
+         html_overview(input, options) + body_of(sections) +
+         "</main>\n<!-- This page carries Vega, Vega-Lite and vega-interpreter.\n" +
+         escape_html(std::string(files.notices)) + "-->\n" + scripts_html + "</body>\n</html>\n";
 }
 
 }  // namespace rebound

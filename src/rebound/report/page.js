@@ -1,28 +1,86 @@
-// Draws the charts of the page with its own colours, again whenever light turns dark.
-(() => {
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const config = () => {
-    const [ink, soft, grid] = ["--ink", "--soft", "--grid"].map(colour);
-    const axis = { labelColor: soft, titleColor: ink, gridColor: grid, domainColor: soft, tickColor: soft,
-                   titleFontWeight: "normal", labelFontSize: 12, titleFontSize: 13 };
-    return {
-      background: null, font: "system-ui, sans-serif", view: { stroke: null }, axis,
-      legend: { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal",
-                symbolFillColor: soft, labelLimit: 220 },
-      range: { category: [0, 1, 2, 3, 4, 5, 6, 7].map((i) => colour("--c" + i)) },
-    };
+// The rest of the page: words explained where they stand, the theme, copying, printing.
+"use strict";
+
+rebound.tip = (() => {
+  const tip = rebound.element("div", { id: "tip", role: "tooltip", hidden: true });
+  document.body.append(tip);
+  let owner = null;
+  const hide = () => {
+    tip.hidden = true;
+    if (owner) owner.removeAttribute("aria-describedby");
+    owner = null;
   };
-  const draw = () => {
-    for (const source of document.querySelectorAll("script[data-chart]")) {
-      const place = document.getElementById(source.dataset.chart);
-      const spec = JSON.parse(source.textContent);
-      const runtime = vega.parse(vegaLite.compile(spec, { config: config() }).spec);
-      new vega.View(runtime, { renderer: "svg", container: place, hover: true }).runAsync();
+  const show = (text, x, y) => {
+    tip.textContent = text;
+    tip.style.whiteSpace = "pre-line";
+    tip.hidden = false;
+    const left = Math.min(x + 12, document.documentElement.clientWidth - tip.offsetWidth - 8);
+    const below = y + 18 + tip.offsetHeight < innerHeight;
+    tip.style.left = Math.max(8, left) + scrollX + "px";
+    tip.style.top = (below ? y + 18 : Math.max(4, y - tip.offsetHeight - 10)) + scrollY + "px";
+  };
+  const explain = (link) => {
+    const term = document.getElementById(link.getAttribute("href").slice(1));
+    if (!term || link.closest(".glossary")) return;
+    const box = link.getBoundingClientRect();
+    show(term.nextElementSibling.textContent, box.left - 12, box.bottom - 12);
+    owner = link;
+    link.setAttribute("aria-describedby", "tip");
+  };
+  // Stays while the pointer is on the word or on the explanation; Escape takes it away.
+  document.addEventListener("pointerover", (event) => {
+    const link = event.target.closest?.("a.term");
+    if (link) explain(link);
+    else if (owner && owner !== document.activeElement && !event.target.closest?.("#tip")) hide();
+  });
+  document.addEventListener("focusin", (event) => {
+    const link = event.target.closest?.("a.term");
+    if (link) explain(link);
+    else hide();
+  });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  return { show, hide };
+})();
+
+(() => {
+  const root = document.documentElement;
+  root.classList.remove("no-script");
+
+  const themes = ["system", "light", "dark"];
+  const button = document.getElementById("theme");
+  button.addEventListener("click", () => {
+    const next = themes[(themes.indexOf(root.dataset.theme || "system") + 1) % themes.length];
+    if (next === "system") delete root.dataset.theme;
+    else root.dataset.theme = next;
+    button.textContent = "Theme: " + next;
+    rebound.charts.redraw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => rebound.charts.redraw());
+
+  const copied = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return false;
     }
   };
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  for (const copy of document.querySelectorAll("button[data-copy]")) {
+    const name = copy.textContent;
+    copy.addEventListener("click", async () => {
+      const source = document.getElementById(copy.dataset.copy);
+      const done = await copied(source.textContent);
+      if (!done) getSelection().selectAllChildren(source); // no right to the clipboard: Ctrl-C does it
+      copy.textContent = done ? "Copied" : "Selected: press Ctrl-C";
+      setTimeout(() => { copy.textContent = name; }, 2500);
+    });
+  }
+
   addEventListener("beforeprint", () => {
     for (const folded of document.querySelectorAll("details")) folded.open = true;
+    rebound.examples?.showAll(true);
   });
+  addEventListener("afterprint", () => rebound.examples?.showAll(false));
+
+  requestAnimationFrame(() => setTimeout(rebound.charts.drawAll));
 })();

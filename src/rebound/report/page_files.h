@@ -7,10 +7,11 @@ namespace rebound {
 
 struct PageFiles {
   std::string_view style;
-  std::string_view script;
+  std::string_view script;  // the page's own, one after another
   std::string_view vega;
   std::string_view vega_lite;
-  std::string_view notices;  // licences of the two, and of D3
+  std::string_view vega_interpreter;
+  std::string_view notices;  // licences of the three, and of D3
 };
 
 PageFiles page_files();

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <map>
 
+#include "rebound/report/budgets.h"
 #include "rebound/report/figure.h"
+#include "rebound/report/scope.h"
 #include "rebound/stats/quantile.h"
 
 namespace rebound {
@@ -21,7 +22,19 @@ const std::map<std::string, std::string> kQuestions = {
     {"unclamped", "Is delta just a generic booster? The same delta on the undefended run."},
     {"random_features", "Does the choice of features matter? Others of equal firing rate."},
     {"inject", "Can this budget write anything at all? The same search towards other targets."},
-    {"power", "Would a route have been found? Flips not recovered, with a leak planted for the check."}};
+    {"power",
+     "Would a route have been found? Flips not recovered, with a leak planted for the check."},
+    {"relearn", "Does training undo it? Ten steps of fine-tuning on other prompts, the clamp live."}};
+
+// As the rows of a report stand: controls, then the comparison that some audits have.
+const std::vector<std::string>& control_order() {
+  static const std::vector<std::string> order = [] {
+    std::vector<std::string> all(kControls.begin(), kControls.end());
+    all.push_back("relearn");
+    return all;
+  }();
+  return order;
+}
 
 // Figures of a row past its interval. Optional ones are shown where some row of the table has them.
 struct RowFigure {
@@ -37,19 +50,39 @@ double extra(const RowSummary& row, const char* key) {
 }
 
 const std::vector<RowFigure>& row_figures() {
-  static const auto of = [](const char* key) { return [key](const RowSummary& row) { return extra(row, key); }; };
+  static const auto of = [](const char* key) {
+    return [key](const RowSummary& row) { return extra(row, key); };
+  };
   static const std::vector<RowFigure> figures = {
       {"base-like", Detail::kShort, true, of("base_like")},
       {"degenerate", Detail::kShort, true, of("degenerate")},
       {"drift pre", Detail::kShort, false, [](const RowSummary& row) { return row.drift_pre_rel; }},
       {"norm", Detail::kShort, false, [](const RowSummary& row) { return row.norm_mean; }},
-      {"s/prompt", Detail::kShort, false, [](const RowSummary& row) { return row.seconds_per_prompt; }},
+      {"s/prompt",
+       Detail::kShort,
+       false,
+       [](const RowSummary& row) { return row.seconds_per_prompt; }},
       {"norm rel", Detail::kFull, false, [](const RowSummary& row) { return row.norm_rel_mean; }},
-      {"drift pre L2", Detail::kFull, false, [](const RowSummary& row) { return row.drift_pre_l2; }},
-      {"drift post", Detail::kFull, false, [](const RowSummary& row) { return row.drift_post_rel; }},
-      {"drift post L2", Detail::kFull, false, [](const RowSummary& row) { return row.drift_post_l2; }},
-      {"reactivated", Detail::kFull, true, [](const RowSummary& row) { return row.reactivated_fraction; }},
-      {"no reactivation", Detail::kFull, true, [](const RowSummary& row) { return row.zero_reactivation; }},
+      {"drift pre L2",
+       Detail::kFull,
+       false,
+       [](const RowSummary& row) { return row.drift_pre_l2; }},
+      {"drift post",
+       Detail::kFull,
+       false,
+       [](const RowSummary& row) { return row.drift_post_rel; }},
+      {"drift post L2",
+       Detail::kFull,
+       false,
+       [](const RowSummary& row) { return row.drift_post_l2; }},
+      {"reactivated",
+       Detail::kFull,
+       true,
+       [](const RowSummary& row) { return row.reactivated_fraction; }},
+      {"no reactivation",
+       Detail::kFull,
+       true,
+       [](const RowSummary& row) { return row.zero_reactivation; }},
       {"KL to base", Detail::kFull, true, [](const RowSummary& row) { return row.kl_to_base; }},
       {"drift generating", Detail::kFull, true, of("drift_generation_rel")},
       {"not refused", Detail::kFull, true, of("non_refusal")},
@@ -61,8 +94,10 @@ std::vector<const RowFigure*> shown_figures(const AuditSummary& summary, Detail 
   std::vector<const RowFigure*> shown;
   for (const RowFigure& figure : row_figures()) {
     if (figure.detail == Detail::kFull && detail == Detail::kShort) continue;
-    const bool has_value = std::any_of(summary.rows.begin(), summary.rows.end(),
-                                       [&](const RowSummary& row) { return std::isfinite(figure.value(row)); });
+    const bool has_value =
+        std::any_of(summary.rows.begin(), summary.rows.end(), [&](const RowSummary& row) {
+          return std::isfinite(figure.value(row));
+        });
     if (has_value || !figure.is_optional) shown.push_back(&figure);
   }
   return shown;
@@ -71,8 +106,23 @@ std::vector<const RowFigure*> shown_figures(const AuditSummary& summary, Detail 
 std::vector<Column> row_columns(const AuditSummary& summary, Detail detail) {
   std::vector<Column> columns = {{"row"}, {"recovered", true}, {"95 % interval", true}};
   if (detail == Detail::kFull) columns.insert(columns.begin(), {"#", true});
-  for (const RowFigure* figure : shown_figures(summary, detail)) columns.push_back({figure->title, true});
+  for (const RowFigure* figure : shown_figures(summary, detail))
+    columns.push_back({figure->title, true});
   return columns;
+}
+
+// What the page draws beside the figures; the row of the verdict is set off.
+void add_drawing(const AuditSummary& summary, size_t index, Table& table) {
+  const RowSummary& row = summary.rows[index];
+  if (&row == headline_row(summary)) table.marked = table.rows.size();
+  table.bars.push_back({row.rate, row.ci_low, row.ci_high, row.is_attack()});
+}
+
+Table row_table(const char* title, const AuditSummary& summary, Detail detail) {
+  Table table{.title = title, .columns = row_columns(summary, detail), .rows = {}};
+  table.bar_at = detail == Detail::kFull ? 2 : 1;
+  table.mark = "the verdict rests on this row";
+  return table;
 }
 
 // Tokens begin with a space as a rule.
@@ -87,21 +137,25 @@ std::string row_label(const RowSummary& row) {
   // A control's name holds the control and sometimes the target again.
   std::string name = row.name;
   if (name.starts_with(*row.control + "/")) name = name.substr(row.control->size() + 1);
-  if (row.target && name.ends_with("/" + *row.target)) name.resize(name.size() - row.target->size() - 1);
+  if (row.target && name.ends_with("/" + *row.target))
+    name.resize(name.size() - row.target->size() - 1);
   return concat(words(*row.control), target, " · ", name);
 }
 
 Cells row_cells(const AuditSummary& summary, size_t index, Detail detail) {
   const RowSummary& row = summary.rows[index];
-  Cells cells = {row_label(row), count_of(row.recovered, row.n_valid), percent_interval(row.ci_low, row.ci_high)};
+  Cells cells = {row_label(row),
+                 count_of(row.recovered, row.n_valid),
+                 percent_interval(row.ci_low, row.ci_high)};
   if (detail == Detail::kFull) cells.insert(cells.begin(), std::to_string(index + 1));
-  for (const RowFigure* figure : shown_figures(summary, detail)) cells.push_back(show(figure->value(row)));
+  for (const RowFigure* figure : shown_figures(summary, detail))
+    cells.push_back(show(figure->value(row)));
   return cells;
 }
 
 size_t control_rank(const RowSummary& row) {
-  const auto found = std::find(kControls.begin(), kControls.end(), row.control.value_or(""));
-  return static_cast<size_t>(found - kControls.begin());
+  const auto& order = control_order();
+  return static_cast<size_t>(std::find(order.begin(), order.end(), row.control.value_or("")) - order.begin());
 }
 
 // "a": {"b": 1} becomes the line "a: b", 1; lists of objects are left to json_tables.
@@ -142,7 +196,8 @@ Table list_table(const std::string& title, const Json& list) {
 // Flip, base, defended: verdicts of whole answers, else scores.
 Cells flip_cells(const StoredExample& example) {
   if (!example.extra.contains("flip")) {
-    return {example.is_valid ? "yes" : "no", show(example.base_score), show(example.defended_score)};
+    return {
+        example.is_valid ? "yes" : "no", show(example.base_score), show(example.defended_score)};
   }
   const auto verdict = [&](const char* run) {
     return words(example.extra.value(run, Json::object()).value("verdict", ""));
@@ -158,17 +213,17 @@ std::string median_text(const std::vector<double>& values) {
 }  // namespace
 
 Table attack_table(const AuditSummary& summary, Detail detail) {
-  Table table{.title = "Attack", .columns = row_columns(summary, detail), .rows = {}};
+  Table table = row_table("Attack", summary, detail);
   for (size_t i = 0; i < summary.rows.size(); ++i) {
-    if (summary.rows[i].is_attack()) {
-      table.rows.push_back(row_cells(summary, i, detail));
-    }
+    if (!summary.rows[i].is_attack()) continue;
+    add_drawing(summary, i, table);
+    table.rows.push_back(row_cells(summary, i, detail));
   }
   return table;
 }
 
 Table control_table(const AuditSummary& summary, Detail detail) {
-  Table table{.title = "Controls", .columns = row_columns(summary, detail), .rows = {}};
+  Table table = row_table("Controls", summary, detail);
   std::vector<size_t> order;
   for (size_t i = 0; i < summary.rows.size(); ++i) {
     if (!summary.rows[i].is_attack()) order.push_back(i);
@@ -176,13 +231,16 @@ Table control_table(const AuditSummary& summary, Detail detail) {
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return control_rank(summary.rows[a]) < control_rank(summary.rows[b]);
   });
-  for (const size_t i : order) table.rows.push_back(row_cells(summary, i, detail));
+  for (const size_t i : order) {
+    add_drawing(summary, i, table);
+    table.rows.push_back(row_cells(summary, i, detail));
+  }
   return table;
 }
 
 Table question_table(const AuditSummary& summary) {
   Table table{.title = "", .columns = {{"control"}, {"asks"}}, .rows = {}};
-  for (const std::string& control : kControls) {
+  for (const std::string& control : control_order()) {
     const bool is_present = std::any_of(summary.rows.begin(),
                                         summary.rows.end(),
                                         [&](const auto& row) { return row.control == control; });
@@ -197,7 +255,7 @@ Table headline_table(const Json& headline) {
   return table;
 }
 
-Table minimal_budget_table(const Json& headline) {
+Table minimal_budget_table(const ReportInput& input) {
   Table table{.title = "",
               .columns = {{"search"},
                           {"n", true},
@@ -206,24 +264,20 @@ Table minimal_budget_table(const Json& headline) {
                           {"median norm per nat of gap", true}},
               .rows = {},
               .note =
-                  "A search is censored where the cap was not enough; half or more censored: "
+                  "A search is censored where the largest norm tried was not enough; half or more "
+                  "censored: "
                   "the median is not known."};
-  if (!headline.is_object() || !headline.contains("minimal_budgets")) return table;
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  for (const char* kind : {"recover", "inject"}) {
+  const std::vector<BudgetSearch> searches = budget_searches(input);
+  for (const std::string& series : series_of(searches)) {
     std::vector<double> budgets, per_nat;
     int64_t censored = 0;
-    for (const Json& search : headline.at("minimal_budgets")) {
-      if (!search.is_object() || search.value("kind", Json()) != kind) continue;
-      const Json budget = search.value("budget", Json()), gap = search.value("gap", Json());
-      censored += !budget.is_number();
-      budgets.push_back(budget.is_number() ? budget.get<double>() : kInfinity);
-      if (gap.is_number() && gap.get<double>() > 0) {
-        per_nat.push_back(budgets.back() / gap.get<double>());
-      }
+    for (const BudgetSearch& search : searches) {
+      if (search.series != series) continue;
+      censored += search.is_censored();
+      budgets.push_back(search.budget);
+      per_nat.push_back(search.budget / search.gap);
     }
-    if (budgets.empty()) continue;
-    table.rows.push_back({kind,
+    table.rows.push_back({series,
                           std::to_string(budgets.size()),
                           std::to_string(censored),
                           median_text(budgets),
@@ -249,8 +303,9 @@ Table prompt_table(const ReportInput& input, bool show_text) {
   std::map<std::pair<std::string, int64_t>, std::string> outcomes;
   for (const StoredResult& result : input.results) {
     const std::string verdict = words(result.figures.value("verdict", ""));
-    outcomes.emplace(std::pair(result.row, result.prompt),
-                     concat(result.recovered ? "✓ " : "✗ ", verdict.empty() ? show(result.score) : verdict));
+    outcomes.emplace(
+        std::pair(result.row, result.prompt),
+        concat(result.recovered ? "✓ " : "✗ ", verdict.empty() ? show(result.score) : verdict));
   }
   for (const StoredExample& example : input.examples) {
     Cells cells = {example.id.empty() ? std::to_string(example.prompt) : example.id, example.split};

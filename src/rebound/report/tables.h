@@ -21,7 +21,7 @@ Table question_table(const AuditSummary& summary);
 // The named figures of the headline, without its per-prompt list of minimal budgets.
 Table headline_table(const Json& headline);
 // Recover against inject, in norm and per nat of gap; no rows where nothing was searched.
-Table minimal_budget_table(const Json& headline);
+Table minimal_budget_table(const ReportInput& input);
 
 // One line per example, one column per attack row.
 Table prompt_table(const ReportInput& input, bool show_text);

@@ -1,0 +1,281 @@
+// rebound cost: what a splice costs in cross-entropy and in training compute.
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cost_family.h"
+#include "rebound/audit/clamp_file.h"
+#include "rebound/audit/defence_file.h"
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "rebound/base/json.h"
+#include "rebound/base/progress.h"
+#include "rebound/behaviour/project_path.h"
+#include "rebound/intervene/clamp_plan.h"
+#include "rebound/report/table.h"
+#include "rebound/sae/harvest.h"
+#include "rebound/sae/sae_lens_format.h"
+#include "rebound/sae/self_check.h"
+#include "rebound/sae/sinks.h"
+#include "rebound/sae/text_files.h"
+#include "rebound/scaling/cost.h"
+#include "rebound/scaling/splice_loss.h"
+#include "verb.h"
+
+namespace rebound {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kCurves = "assets/scaling";
+constexpr const char* kHeldOut = "data/text/heldout.txt.gz";
+constexpr int64_t kContexts = 32, kCheckContexts = 8;
+
+struct CostFlags {
+  std::string sae, defence, model, curve, text;  // empty: not given
+  int64_t contexts = 0;                          // 0: the curve's, else kContexts
+};
+
+std::vector<fs::path> shipped_curves() {
+  std::vector<fs::path> files;
+  try {
+    for (const fs::directory_entry& entry : fs::directory_iterator(find_project_path(kCurves))) {
+      if (entry.path().extension() == ".json") files.push_back(entry.path());
+    }
+  } catch (const IoError&) {
+    say(concat(kCurves, ": not found, so no curve that comes with the project is known"));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// What is spliced in, and what keeps it alive.
+struct Splice {
+  std::optional<Sae> sae;
+  std::optional<ClampPlan> plan;
+  Hooks hooks;
+  Json check;  // of the SAE's fit
+
+  Splice() = default;
+  Splice(const Splice&) = delete;  // hooks point into it
+};
+
+void load_splice(const CostFlags& flags,
+                 const Json& clamps,
+                 const Transformer& model,
+                 const at::Tensor& contexts,
+                 Splice& splice) {
+  if (flags.sae.empty()) {
+    splice.plan = with_context(
+        flags.defence, [&] { return ClampPlan(read_clamps(clamps, model), model.config()); });
+    splice.hooks = splice.plan->hooks();
+    return;
+  }
+  splice.sae = load_sae(flags.sae);
+  splice.hooks = splice_hooks(*splice.sae, model.config());
+  const SelfCheck check =
+      self_check(*splice.sae, model, batch_of_contexts(contexts.slice(0, 0, kCheckContexts)));
+  if (!(check.fvu <= 1)) say(concat("this SAE does not fit the model: ", check.summary()));
+  splice.check = check.to_json();
+}
+
+// The text whose losses are compared, and what of it the curve asks for.
+struct CostText {
+  std::string name, sha256;
+  fs::path path;
+  ContextOptions cut;
+};
+
+CostText choose_text(const CostFlags& flags, const CurveChoice& choice) {
+  const CurveText* of_curve = choice.curve && choice.curve->text ? &*choice.curve->text : nullptr;
+  CostText text;
+  text.name = !flags.text.empty() ? flags.text : of_curve ? of_curve->file : kHeldOut;
+  text.path =
+      flags.text.empty() ? find_text(text.name, choice.file.parent_path()) : fs::path(flags.text);
+  text.sha256 = sha256_of_file(text.path);
+  text.cut.length = of_curve ? of_curve->context_length : kSaeContextLength;
+  const int64_t usual = of_curve ? of_curve->contexts : kContexts;
+  text.cut.max_contexts = flags.contexts > 0 ? flags.contexts : usual;
+  return text;
+}
+
+struct CostResult {
+  double ce_clean = 0;
+  std::vector<SpliceCost> costs;  // the splice, then ablations of its site
+  std::string reason;             // why no share is known; "" when one is
+};
+
+CostResult measure(const Transformer& model,
+                   const Splice& splice,
+                   const at::Tensor& contexts,
+                   const ComputePrice* price,
+                   double training_compute) {
+  const std::vector<double> clean = context_losses(model, contexts);
+  CostResult result;
+  for (const double loss : clean) result.ce_clean += loss / static_cast<double>(clean.size());
+  const auto add = [&](const char* name, const Hooks& hooks) {
+    result.costs.push_back(
+        cost_of(name, clean, context_losses(model, contexts, hooks), price, training_compute));
+  };
+  add("spliced", splice.hooks);
+  if (splice.sae) {
+    const Site site = parse_site(splice.sae->config().hook_name);
+    add("mean", ablation_hooks(site, mean_activation(model, site, contexts)));
+    add("zero", ablation_hooks(site, at::zeros({model.d_model()})));
+  }
+  if (price != nullptr && !price->is_inside(result.ce_clean)) {
+    result.reason = concat("the model's own loss, ",
+                           result.ce_clean,
+                           ", lies outside the fitted range: ",
+                           price->law().loss_at(price->most_compute()),
+                           "..",
+                           price->law().loss_at(price->least_compute()));
+  }
+  return result;
+}
+
+Json curve_json(const CurveChoice& choice, const ComputePrice& price) {
+  const PowerLaw& law = price.law();
+  return {{"file", choice.file.string()},
+          {"family", choice.curve->family},
+          {"e", law.e},
+          {"a", law.a},
+          {"b", law.b},
+          {"runs", choice.curve->runs.size()},
+          {"least_compute", price.least_compute()},
+          {"most_compute", price.most_compute()},
+          {"model", choice.run ? Json(choice.run->name) : Json()},
+          {"training_compute", choice.run ? Json(choice.run->compute) : Json()}};
+}
+
+template <class... Numbers>
+std::string text(const char* format, Numbers... numbers) {
+  char line[96];
+  std::snprintf(line, sizeof line, format, numbers...);
+  return line;
+}
+
+std::string percent(const std::optional<ComputeShare>& share) {
+  if (!share) return "-";
+  const Estimate& e = share->share;
+  if (share->relation == ShareRelation::kBelow) return text("< %.2f %%", 100 * e.value);
+  if (share->relation == ShareRelation::kAbove) return text("> %.1f %%", 100 * e.value);
+  return text("%.1f %% [%.1f, %.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
+}
+
+void print(const CostResult& result, const std::string& model, const CostText& from) {
+  std::printf("%s, %s\n", model.c_str(), from.name.c_str());
+  Table table{.title = "with 95 % intervals",
+              .columns = {{""},
+                          {"nats a token", true},
+                          {"more than as it is", true},
+                          {"compute worth", true},
+                          {"of what training took", true}},
+              .rows = {{"as it is", text("%.4f", result.ce_clean), "", "100 %", ""}}};
+  if (!result.reason.empty()) table.rows[0][3] = "-";
+  for (const SpliceCost& cost : result.costs) {
+    const Estimate& d = cost.delta_ce;
+    table.rows.push_back({cost.name == "spliced" ? cost.name : cost.name + " ablation",
+                          text("%.4f", cost.ce),
+                          text("%.4f [%.4f, %.4f]", d.value, d.low, d.high),
+                          percent(cost.share),
+                          percent(cost.of_training)});
+  }
+  constexpr size_t kWidth = 140;
+  std::fputs(text_tables({table}, kWidth).c_str(), stdout);
+  if (!result.reason.empty()) std::printf("compute worth not known: %s\n", result.reason.c_str());
+}
+
+Json text_json(const CostText& from, const at::Tensor& contexts) {
+  return {{"file", from.name},
+          {"sha256", from.sha256},
+          {"contexts", contexts.size(0)},
+          {"context_length", contexts.size(1)}};
+}
+
+Json result_json(const CostResult& result) {
+  Json json = to_json(result.costs.front());
+  json["ce_spliced"] = json["ce"];
+  json.erase("ce");
+  json["ce_clean"] = result.ce_clean;
+  json["reason"] = result.reason.empty() ? Json() : Json(result.reason);
+  json["references"] = Json::object();
+  for (size_t i = 1; i < result.costs.size(); ++i) {
+    json["references"][result.costs[i].name] = to_json(result.costs[i]);
+  }
+  return json;
+}
+
+void run_cost(const CostFlags& flags, const CommonFlags& common) {
+  require<ConfigError>(flags.sae.empty() != flags.defence.empty(),
+                       "cost: expected one of --sae and --defence (or train, fit)");
+  DefenceFile defence;
+  if (!flags.defence.empty()) defence = read_defence_file(flags.defence);
+  std::string path = flags.model.empty() ? defence.model : flags.model;
+  if (path.empty()) path = find_default_model();
+  const CurveChoice choice = choose_curve(path, flags.curve, shipped_curves());
+  std::optional<ComputePrice> price;
+  if (choice.curve) {
+    price = with_context(choice.file.string(), [&] { return ComputePrice(*choice.curve); });
+  }
+  const CostText from = choose_text(flags, choice);
+  const Transformer model =
+      load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  const at::Tensor contexts = read_contexts({from.path}, path, from.cut);
+  const std::string reason =
+      choice.curve ? text_mismatch(*choice.curve, from.sha256, contexts.size(0), contexts.size(1))
+                   : choice.reason;
+  Splice splice;
+  load_splice(flags, defence.clamps, model, contexts, splice);
+  const ComputePrice* usable = price && reason.empty() ? &*price : nullptr;
+  CostResult result =
+      measure(model, splice, contexts, usable, choice.run ? choice.run->compute : 0);
+  if (!reason.empty()) result.reason = reason;
+  const std::string name = fs::path(path).filename().string();
+  if (!common.json) return print(result, name, from);
+
+  Json json = result_json(result);
+  json["model"] = name;
+  json["dtype"] = common.dtype;
+  json["sae"] = splice.sae ? Json(flags.sae) : Json();
+  json["site"] = splice.sae ? Json(splice.sae->config().hook_name) : Json();
+  json["check"] = splice.check;
+  json["defence"] = splice.plan ? Json{{"clamps", splice.plan->to_json()}} : Json();
+  json["text"] = text_json(from, contexts);
+  json["curve"] = price ? curve_json(choice, *price) : Json();
+  std::printf("%s\n", json.dump().c_str());
+}
+
+}  // namespace
+
+void add_cost_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
+  auto flags = std::make_shared<CostFlags>();
+  CLI::App* verb =
+      app.add_subcommand("cost", "What an SAE or a defence costs: cross-entropy, training compute");
+  verb->require_subcommand(0, 1);
+  verb->fallthrough();
+  verb->add_option("--sae", flags->sae, "SAELens folder, spliced in at its site");
+  verb->add_option(
+      "--defence", flags->defence, "Clamps or a finished audit, as in rebound utility");
+  verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
+  verb->add_option("--curve", flags->curve, "Scaling curve of the model's family");
+  verb->add_option(
+      "--text", flags->text, "Held-out text [the curve's, else data/text/heldout.txt.gz]");
+  verb->add_option("--contexts", flags->contexts, "Contexts of it; 0: the curve's, else 32")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  add_cost_family(*verb, common, run);
+  verb->callback([=, &common, &run] {
+    if (!verb->get_subcommands().empty()) return;
+    run = [=, &common] { run_cost(*flags, common); };
+  });
+}
+
+}  // namespace rebound

@@ -1,0 +1,28 @@
+// What the page shows of each example, as data by columns: the page's script makes the table and
+// the details of it.
+//
+//   {"redacted", "answers", "headline": place in "rows", or null,
+//    "examples": {"prompt", "id", "split", "flip", "base", "defended", "note",
+//                 "text", "ids", "correct", "wrong"},                 // the last four with
+//                 show_text
+//    "rows": [{"number", "name", "label", "role", "many", "results": {"prompt", "recovered",
+//              "variant", "termination", FIGURE...}}],
+//    "steps": [{"row", "prompt", "step", "objective", "drift_pre", "norm"}], "steps_left_out",
+//    "positions": [{"row", "prompt", "norms"}], "routes": {PROMPT: {"parts", "sites"}}}
+//
+// Figures have four significant digits. Every list under "results" is as long as "prompt"; a figure
+// that no result has is left out. A row with several tries of a prompt keeps outcome, score and
+// budgets alone. Hashes of answers stay in the store.
+#pragma once
+
+#include "rebound/report/report.h"
+
+namespace rebound {
+
+Json example_data(const ReportInput& input, const ReportOptions& options);
+
+// The name of a result's variant: what an injection writes is text of an example, and becomes
+// "target 2" unless texts are shown.
+std::string variant_name(const RowSummary* row, const std::string& variant, bool show_text);
+
+}  // namespace rebound
