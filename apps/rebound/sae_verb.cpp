@@ -45,7 +45,7 @@ struct TrainFlags {
 };
 
 std::string model_path(const SaeFlags& flags) {
-  return flags.model.empty() ? find_default_model() : flags.model;
+  return find_model(flags.model);
 }
 
 at::ScalarType dtype_named(const std::string& name) {

@@ -61,7 +61,7 @@ PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
 }
 
 void load_real(Subject& subject, const AuditSpec& spec) {
-  const std::string model = spec.model.empty() ? find_default_model() : spec.model;
+  const std::string model = find_model(spec.model);
   const std::string sae = spec.sae.empty() ? find_default_sae() : spec.sae;
   say(concat("loading ", model));
   subject.model = std::make_shared<const Transformer>(load_model(model));

@@ -100,6 +100,16 @@ Tokenizer Tokenizer::from_vocabulary(const GgufVocabulary& vocabulary) {
 }
 
 std::vector<int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  if (options.prepend_bos) {
+    const bool wants_bos = *options.prepend_bos;
+    options.prepend_bos.reset();
+    options.add_special_tokens = false;
+    std::vector<int64_t> ids = encode(text, options);
+    if (!wants_bos) return ids;
+    require<DataError>(bos_id().has_value(), "prepend_bos: got a tokenizer without BOS, expected one");
+    ids.insert(ids.begin(), *bos_id());
+    return ids;
+  }
   unsigned flags = 0;
   if (options.add_special_tokens) flags |= REBOUND_HF_ADD_SPECIAL;
   if (options.parse_special) flags |= REBOUND_HF_PARSE_SPECIAL;
