@@ -72,6 +72,7 @@ void train(const SaeFlags& flags, TrainFlags train_flags, const CommonFlags& com
   run.validate();
   run.metadata["text"] = text_record(flags.texts);
   const std::string path = model_path(flags);
+  run.metadata["prepend_bos"] = load_tokenizer(path).adds_bos();
   run.metadata["model_sha256"] = fs::is_directory(path) ? Json() : Json(sha256_of_file(path));
   say("reading and encoding text");
   const at::Tensor contexts = shuffle_contexts(

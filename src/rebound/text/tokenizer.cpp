@@ -152,6 +152,10 @@ int64_t Tokenizer::vocabulary_size() const {
 }
 
 std::optional<int64_t> Tokenizer::bos_id() const { return state_->bos_id; }
+bool Tokenizer::adds_bos() const {
+  const std::vector<int64_t> ids = encode("");
+  return bos_id() && !ids.empty() && ids.front() == *bos_id();
+}
 std::optional<int64_t> Tokenizer::eos_id() const { return state_->eos_id; }
 const SpecialTexts& Tokenizer::special_texts() const { return state_->special; }
 const std::vector<ControlToken>& Tokenizer::control_tokens() const { return state_->control; }

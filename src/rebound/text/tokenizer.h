@@ -72,6 +72,7 @@ class Tokenizer {
 
   int64_t vocabulary_size() const;  // added tokens included
   std::optional<int64_t> bos_id() const;
+  bool adds_bos() const;  // encode() puts BOS in front unless told otherwise
   std::optional<int64_t> eos_id() const;
   const SpecialTexts& special_texts() const;
   const std::vector<ControlToken>& control_tokens() const;  // by id
