@@ -70,6 +70,7 @@ TEST(ConfigTest, KeysThatChangeTheArithmeticAreRefused) {
                  "yarn");
   expect_refused(with(small_config(), {{"sliding_window", 512}}), "sliding_window");
   expect_refused(with(small_config(), {{"hidden_act", "quick_gelu"}}), "hidden_act");
+  expect_refused(with(small_config(), {{"partial_rotary_factor", 0.5}}), "partial_rotary_factor");
   expect_refused(with(small_config(), {{"quantization_config", {{"bits", 4}}}}),
                  "quantization_config");
 }

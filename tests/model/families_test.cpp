@@ -134,7 +134,9 @@ TEST_P(FamilyTest, ResidualStreamIsTheSumOfWhatIsWrittenToIt) {
     at::Tensor heads = values.at({layer, SiteKind::kResult}).sum(2);
     if (w.o_bias.defined()) heads = heads + w.o_bias;
     const at::Tensor attn_out = values.at({layer, SiteKind::kAttnOut});
-    if (!w.attn_out_norm.defined()) EXPECT_LT(relative_gap(heads, attn_out), 1e-5);
+    if (!w.attn_out_norm.defined()) {
+      EXPECT_LT(relative_gap(heads, attn_out), 1e-5);
+    }
     sum = sum + attn_out + values.at({layer, SiteKind::kMlpOut});
     EXPECT_LT(relative_gap(sum, values.at({layer, SiteKind::kResidPost})), 1e-5);
     const at::Tensor pattern = values.at({layer, SiteKind::kPattern});

@@ -38,7 +38,9 @@ TEST_P(TransformerLensTest, ResidualsOfLayerNormModelsAreCentredOthersStay) {
     for (const SiteKind kind :
          {SiteKind::kLn1Normalized, SiteKind::kLn2Normalized, SiteKind::kPattern}) {
       const Site site{layer, kind};
-      if (raw.count(site)) EXPECT_LT(relative_gap(got.at(site), raw.at(site)), 1e-4);
+      if (raw.count(site)) {
+        EXPECT_LT(relative_gap(got.at(site), raw.at(site)), 1e-4);
+      }
     }
   }
 }

@@ -226,7 +226,7 @@ void read_gemma3(ObjectReader& config, ModelConfig& out) {
 void read_phi3(ObjectReader& config, ModelConfig& out) {
   read_head_dim(config, out);
   read_llama_like(config, out, 1e-5);
-  read_rope_keys(config, {}, out);
+  read_rope_keys(config, {.can_be_partial = true}, out);
   config.get<Json>("original_max_position_embeddings", Json());  // longrope's, which is refused
   out.sliding_window = read_optional<int64_t>(config, "sliding_window", 0);
   set_sliding(out, [](int64_t) { return true; });
@@ -246,7 +246,7 @@ void read_stablelm(ObjectReader& config, ModelConfig& out) {
   out.has_qkv_bias = config.get<bool>("use_qkv_bias", false);
   out.is_parallel = out.shares_norm = config.get<bool>("use_parallel_residual", false);
   require_false(config, "qk_layernorm");
-  read_rope_keys(config, {.partial_rotary_factor = 0.25}, out);
+  read_rope_keys(config, {.partial_rotary_factor = 0.25, .can_be_partial = true}, out);
 }
 
 void read_gpt_neox(ObjectReader& config, ModelConfig& out) {
@@ -256,10 +256,12 @@ void read_gpt_neox(ObjectReader& config, ModelConfig& out) {
   out.tie_word_embeddings = config.get<bool>("tie_word_embeddings", false);
   out.has_qkv_bias = out.has_o_bias = config.get<bool>("attention_bias", true);
   out.is_parallel = config.get<bool>("use_parallel_residual", true);
-  read_rope_keys(
-      config,
-      {.partial_rotary_factor = 0.25, .theta_key = "rotary_emb_base", .partial_key = "rotary_pct"},
-      out);
+  read_rope_keys(config,
+                 {.partial_rotary_factor = 0.25,
+                  .can_be_partial = true,
+                  .theta_key = "rotary_emb_base",
+                  .partial_key = "rotary_pct"},
+                 out);
 }
 
 void read_gpt2(ObjectReader& config, ModelConfig& out) {

@@ -55,8 +55,9 @@ struct Reader {
   at::Tensor gate_up(int64_t i) const {
     const int64_t d_mlp = config.intermediate_size;
     if (*row.gate_up.hugging_face) return file.matrix(row.gate_up, i, 2 * d_mlp, d_model());
-    const at::Tensor up = file.matrix(row.up, i, d_mlp, d_model());
-    return config.has_gate ? at::cat({file.matrix(row.gate, i, d_mlp, d_model()), up}) : up;
+    if (!config.has_gate) return file.matrix(row.up, i, d_mlp, d_model());
+    const at::Tensor gate = file.matrix(row.gate, i, d_mlp, d_model());
+    return at::cat({gate, file.matrix(row.up, i, d_mlp, d_model())});
   }
 
   at::Tensor gate_up_bias(int64_t i) const {

@@ -81,6 +81,13 @@ void read_rope_keys(ObjectReader& config, const RopeDefaults& defaults, ModelCon
       config.where(),
       ".rope_parameters.sliding_attention: got a scaled or partial rope, expected the "
       "default one (others are not implemented)");
+  require<DataError>(defaults.can_be_partial || all.partial == 1,
+                     config.where(),
+                     ".",
+                     defaults.partial_key,
+                     ": got ",
+                     all.partial,
+                     ", expected 1 for this family");
   require<DataError>(all.partial > 0 && all.partial <= 1,
                      config.where(),
                      ".",

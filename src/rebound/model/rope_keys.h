@@ -10,6 +10,7 @@ namespace rebound {
 struct RopeDefaults {
   double theta = 10000;
   double partial_rotary_factor = 1;
+  bool can_be_partial = false;  // other families ignore the key in transformers: 1 alone is read
   const char* theta_key = "rope_theta";
   const char* partial_key = "partial_rotary_factor";
   double local_theta =
