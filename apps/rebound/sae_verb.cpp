@@ -41,6 +41,7 @@ struct TrainFlags {
   std::string hook = "blocks.12.hook_resid_pre";
   std::string kind = "batchtopk";
   std::string harvest_dtype = "bfloat16";
+  bool has_transformer_lens_processing = false;
   TrainRunOptions run;
 };
 
@@ -78,7 +79,11 @@ void train(const SaeFlags& flags, TrainFlags train_flags, const CommonFlags& com
   const at::Tensor contexts = shuffle_contexts(
       read_contexts(paths_of(flags.texts), path, {.length = kSaeContextLength}), run.train.seed);
   say(concat(contexts.size(0), " contexts of ", kSaeContextLength, " tokens"));
-  const Transformer model = load_model(path, dtype_named(train_flags.harvest_dtype));
+  const ModelLoadOptions load{
+      .dtype = dtype_named(train_flags.harvest_dtype),
+      .has_transformer_lens_processing = train_flags.has_transformer_lens_processing};
+  if (load.has_transformer_lens_processing) run.metadata["transformer_lens_processing"] = true;
+  const Transformer model = load_model(path, load);
   const std::optional<Sae> sae = train_sae(model, contexts, run);
   const at::Tensor tail = contexts.slice(0, -kSelfCheckContexts);
   const SelfCheck check = self_check(*sae, model, batch_of_contexts(tail));
@@ -123,7 +128,7 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
                        kSaeContextLength);
   const Sae sae = load_sae(flags.sae);
   const std::string path = model_path(flags);
-  const Transformer model = load_model(path, dtype_named(common.dtype));
+  const Transformer model = load_model(path, load_options_of(sae, dtype_named(common.dtype)));
   check_fits(sae, model.config());
   const at::Tensor contexts = read_contexts(
       paths_of(flags.texts),
@@ -218,6 +223,9 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
   command.add_option("--harvest-dtype", train_flags.harvest_dtype, "bfloat16 or float32")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
+  command.add_flag("--transformer-lens-processing",
+                   train_flags.has_transformer_lens_processing,
+                   "Weights as TransformerLens's from_pretrained leaves them");
   command.add_flag("--resume", run.resume, "Go on from the checkpoint in --out");
   command.add_flag("--keep-checkpoint", run.keep_activations, "Keep OUT/checkpoint when done");
 }

@@ -50,6 +50,13 @@ SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch&
                               metadata.at("prepend_bos").get<bool>()};
 }
 
+ModelLoadOptions load_options_of(const Sae& sae, at::ScalarType dtype) {
+  const Json& metadata = sae.config().metadata;
+  const auto found = metadata.is_object() ? metadata.find("transformer_lens_processing") : metadata.end();
+  return {.dtype = dtype,
+          .has_transformer_lens_processing = found != metadata.end() && *found == Json(true)};
+}
+
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit) {
   if (allow_bad_fit || check.fvu <= 1) return;
   throw DataError(concat("SAE self-check: got ",

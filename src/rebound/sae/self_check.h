@@ -26,6 +26,10 @@ struct SelfCheck {
 // Runs the model up to the SAE's site. Throws DataError when the SAE does not fit the model.
 SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch& batch);
 
+// How to load the model of an SAE: an SAE trained on weights as TransformerLens has them says so in
+// metadata.transformer_lens_processing.
+ModelLoadOptions load_options_of(const Sae& sae, at::ScalarType dtype);
+
 // Throws DataError naming likely causes when FVU > 1 or is not a number, unless `allow_bad_fit`.
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit = false);
 
