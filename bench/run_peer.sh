@@ -41,7 +41,7 @@ tell() { if ((!IS_JSON)); then cat; else cat >/dev/null; fi; }
 
 if [[ "$WHAT" == refusal ]]; then
   cat > "$WORK/spec.json" <<SPEC
-{"behaviour": {"kind": "refusal-benign", "requests": ["harmless"], "n_test": 24},
+{"behaviour": {"kind": "refusal-benign", "requests": ["harmless"], "n_test": 24}, "batch": 24,
  "defence": {"strength": 0.25}, "controls": false, "attribution": false, "dtype": "$DTYPE",
  "rows": [{"constraint": "forward_projection", "budget": 2, "steps": 40}, {"constraint": "jacobian_sampled", "steps": 10, "lr": 0.03}]}
 SPEC

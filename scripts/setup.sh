@@ -5,7 +5,7 @@ set -euo pipefail
 
 PACKAGES=(
   g++ cmake ninja-build ccache pkg-config git                     # the build
-  libtorch-dev libopenblas0-pthread                               # tensors; the fast BLAS behind them
+  libtorch-dev libopenblas0-pthread libdnnl-dev                   # tensors; the fast products behind them
   libcli11-dev nlohmann-json3-dev libsqlite3-dev libsqlitecpp-dev # flags, JSON, the run store
   libssl-dev zlib1g-dev                                           # sha256, compressed text
   libgtest-dev libbenchmark-dev                                   # tests, benchmarks
@@ -40,6 +40,7 @@ explain_other_systems() {
   say "this is not Debian 12, so nothing is installed automatically. Needed:"
   cat <<'TEXT'
   - g++ >= 12 (C++20), CMake >= 3.25, Ninja, Python 3, unzip; ccache is optional
+  - oneDNN 2 (optional, twice the speed of LibTorch on few rows; unused with the wheel)
   - CLI11 >= 2.1, nlohmann-json >= 3.11, SQLite 3, SQLiteCpp 3, OpenSSL, zlib, Google Test
   - cargo and rustc >= 1.75 (https://rustup.rs)
   - LibTorch, one of

@@ -31,6 +31,7 @@ struct Flags {
   int64_t seed = -1;
   bool trace = false;
   bool sweep = false;
+  bool nanogcg = false;
   bool show_text = false;
 };
 
@@ -85,6 +86,7 @@ bool is_about_answers(const Flags& flags, const Json& file) {
 AuditSpec spec_of(const Flags& flags, const CommonFlags& common, const Json& file) {
   require<ConfigError>(flags.preset.empty(), "--preset: got ", flags.preset,
                        ", expected it with refusal or refusal-benign only");
+  require<ConfigError>(!flags.nanogcg, "--nanogcg: got it with ", flags.target, ", expected it with refusal or refusal-benign only");
   AuditSpec spec = file.is_null() ? default_spec(flags.target) : read_spec(file, flags.target);
   if (!flags.model.empty()) spec.model = flags.model;
   if (!flags.sae.empty()) spec.sae = flags.sae;
@@ -98,6 +100,16 @@ AuditSpec spec_of(const Flags& flags, const CommonFlags& common, const Json& fil
   return spec;
 }
 
+// The defaults of nanoGCG's GCGConfig.
+void use_nanogcg_settings(AnswerAuditSpec& spec) {
+  for (AnswerRowSpec& row : spec.rows) {
+    if (!row.is_gcg()) continue;
+    row.suffix.search_width = 512;
+    row.suffix.top_k = 256;
+    row.steps = 250;
+  }
+}
+
 AnswerAuditSpec answer_spec_of(const Flags& flags, const CommonFlags& common, const Json& file) {
   require<ConfigError>(file.is_null() || flags.preset.empty(),
                        "--preset: got it with a spec file, expected it with refusal or refusal-benign only");
@@ -108,6 +120,7 @@ AnswerAuditSpec answer_spec_of(const Flags& flags, const CommonFlags& common, co
                                         : read_answer_spec(file, flags.target);
   if (!flags.model.empty()) spec.model = flags.model;
   if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
+  if (flags.nanogcg) use_nanogcg_settings(spec);
   if (common.is_dtype_given) spec.dtype = common.dtype;
   return spec;
 }
@@ -149,8 +162,9 @@ void run_audit_verb(const Flags& flags, const CommonFlags& common) {
   if (!flags.resume.empty()) {
     require<ConfigError>(flags.target.empty() && flags.out.empty(),
                          "--resume: got a spec or --out too, expected the run folder alone");
-    const bool is_changed = !flags.model.empty() || !flags.sae.empty() || !flags.questions.empty() || flags.seed >= 0 || common.is_dtype_given;
-    require<ConfigError>(!is_changed, "--resume: got --model, --sae, --questions, --seed or --dtype too, expected none: the run "
+    const bool is_changed = !flags.model.empty() || !flags.sae.empty() || !flags.questions.empty() || flags.seed >= 0 ||
+                            flags.nanogcg || common.is_dtype_given;
+    require<ConfigError>(!is_changed, "--resume: got --model, --sae, --questions, --seed, --nanogcg or --dtype too, expected none: the run "
                          "goes on with the settings of its spec.json");
     const Flags stored{.target = "spec.json"};
     const Json spec = read_json_file(fs::path(flags.resume) / "spec.json");
@@ -188,6 +202,8 @@ void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
                  flags->trace,
                  "Store objective, drift and norm of every step; with --json print them too");
   verb->add_flag("--sweep", flags->sweep, "Also SAEBench's unlearning score, over 16 clamps (facts, mcq)");
+  verb->add_flag("--nanogcg", flags->nanogcg,
+                 "Rows of gcg with nanoGCG's own settings: 512 candidates, 250 steps; hours (refusal, refusal-benign)");
   verb->add_flag("--show-text",
                  flags->show_text,
                  "Show prompts as text in report.html and report.md, not by id alone");

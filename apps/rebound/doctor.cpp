@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "rebound/base/file.h"
+#include "rebound/model/weight_product.h"
 
 namespace rebound {
 namespace {
@@ -210,6 +211,7 @@ MachineFacts examine_machine() {
   facts.threads = at::get_num_threads();
   if (const char* omp = std::getenv("OMP_NUM_THREADS")) facts.omp_num_threads = omp;
   facts.libtorch = TORCH_VERSION;
+  facts.products = weight_product_library();
   facts.gpus = visible_gpus();
   facts.memory_gb = memory_gb();
   find_files(facts);
@@ -229,6 +231,11 @@ std::vector<Warning> warnings_of(const MachineFacts& facts) {
                                " GFLOP/s"),
                         "install an optimised BLAS (Debian: apt install libopenblas0-pthread), and "
                         "check that nothing else is running"});
+  }
+  // LibTorch 2 has a fast road of its own.
+  if (facts.products == "LibTorch" && facts.libtorch.rfind("1.", 0) == 0) {
+    warnings.push_back({"built without oneDNN: answers and attack steps take up to twice the time",
+                        "apt install libdnnl-dev, and build again"});
   }
   if (facts.threads < 2 && facts.cpu.cores > 1) {
     warnings.push_back({concat("1 thread in use of ", facts.cpu.cores, " cores"),
@@ -260,6 +267,7 @@ Json to_json(const MachineFacts& facts) {
           {"gflops",
            {{"float32", facts.speed.float32_gflops}, {"bfloat16", facts.speed.bfloat16_gflops}}},
           {"libtorch", facts.libtorch},
+          {"products", facts.products},
           {"gpus", facts.gpus},
           {"models", facts.models},
           {"saes", facts.saes},
@@ -280,6 +288,7 @@ std::string to_text(const MachineFacts& facts) {
   out << "speed     " << facts.speed.float32_gflops << " GFLOP/s float32, "
       << facts.speed.bfloat16_gflops << " GFLOP/s bfloat16 (1024 x 1024 matrix product)\n"
       << "LibTorch  " << facts.libtorch << "\n"
+      << "products  " << facts.products << "\n"
       << "CUDA      " << joined(facts.gpus, "none") << "\n"
       << "models    " << joined(facts.models, "none found") << "\n"
       << "SAEs      " << joined(facts.saes, "none found") << "\n";

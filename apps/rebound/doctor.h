@@ -43,6 +43,7 @@ struct MachineFacts {
   int64_t threads = 0;          // LibTorch's, after main() has set them
   std::string omp_num_threads;  // the variable as it was at the start; empty: unset
   std::string libtorch;         // version
+  std::string products = "oneDNN";  // library of products with weights: "oneDNN 2.6.3", "LibTorch"
   std::vector<std::string> gpus;
   double memory_gb = 0;             // 1e9 bytes
   std::vector<std::string> models;  // paths found

@@ -61,6 +61,16 @@ TEST(DoctorTest, ReferenceBlasWarnsWithThePackageToInstall) {
   EXPECT_NE(warnings_of(facts)[0].fix.find("libopenblas0-pthread"), std::string::npos);
 }
 
+TEST(DoctorTest, ABuildWithoutOneDnnWarnsWhereLibTorchIsOld) {
+  MachineFacts facts = healthy();
+  facts.products = "LibTorch";
+  facts.libtorch = "1.13.0";
+  ASSERT_EQ(warnings_of(facts).size(), 1u);
+  EXPECT_NE(warnings_of(facts)[0].fix.find("libdnnl-dev"), std::string::npos);
+  facts.libtorch = "2.15.0";
+  EXPECT_TRUE(warnings_of(facts).empty());
+}
+
 TEST(DoctorTest, SlowProductsWarnWhateverTheLibraryIsCalled) {
   MachineFacts facts = healthy();
   facts.speed.float32_gflops = 5;

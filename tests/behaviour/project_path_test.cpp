@@ -42,5 +42,16 @@ TEST(ProjectPathTest, ErrorNamesWhatWasLookedFor) {
   }
 }
 
+TEST(ProjectPathTest, ErrorNamesAFolderOnce) {
+  setenv("REBOUND_HOME", fs::current_path().c_str(), 1);
+  try {
+    find_project_path("data/no_such_thing");
+    FAIL() << "expected an IoError";
+  } catch (const IoError& e) {
+    EXPECT_EQ(std::string(e.what()).find((fs::current_path() / "data/no_such_thing").string()), std::string::npos) << e.what();
+  }
+  unsetenv("REBOUND_HOME");
+}
+
 }  // namespace
 }  // namespace rebound

@@ -140,11 +140,13 @@ PathDictionaries load_path_dictionaries(const AnswerAuditSpec& spec,
   }
   PathDictionaries dictionaries{site_dictionaries(plan, saes), {}};
   for (size_t i = 0; i < plan.size(); ++i) {
-    const auto found = name_at.find(to_string(plan.clamps()[i]->site()));
     const bool is_own = !dictionaries.of_site[i].clamped.empty();
-    dictionaries.names.push_back(is_own                   ? "the clamp's own"
-                                 : found != name_at.end() ? found->second
-                                                          : "none");
+    if (is_own) {
+      dictionaries.names.push_back(concat("the clamp's own (d_sae ", dictionaries.of_site[i].sae->d_sae(), ")"));
+      continue;
+    }
+    const auto found = name_at.find(to_string(plan.clamps()[i]->site()));
+    dictionaries.names.push_back(found == name_at.end() ? "none" : found->second);
   }
   return dictionaries;
 }

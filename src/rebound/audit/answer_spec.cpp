@@ -109,7 +109,7 @@ std::vector<AnswerRowSpec> rows_of(Preset preset) {
     rows.push_back(row("jacobian_sampled"));
     rows.back().steps = 80;
     rows.back().lr = 0.03;
-    for (const double budget : {5.0, 10.0, 20.0}) {
+    for (const double budget : {2.0, 5.0, 10.0, 20.0}) {
       rows.push_back(row("forward_projection", budget));
     }
   }
@@ -196,7 +196,10 @@ AnswerAuditSpec default_answer_spec(const std::string& kind, Preset preset) {
   }
   if (preset == Preset::kQuick) spec.behaviour.manifest = "data/refusal/quick_ids.json";
   spec.rows = rows_of(preset);
-  if (preset == Preset::kQuick) spec.controls.random_draws = 2;
+  if (preset == Preset::kQuick) {
+    spec.controls.random_draws = 2;
+    spec.batch = 24;  // of short answers: one decode for all
+  }
   if (preset == Preset::kFull) {
     spec.behaviour.n_test = 60;
     if (spec.defence.kind == "features") spec.feature_counts = {1, 2, 5, 10, 20, 40, 61};

@@ -1,5 +1,6 @@
 #include "rebound/behaviour/project_path.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -17,9 +18,13 @@ fs::path find_project_path(const fs::path& relative) {
   if (const char* home = std::getenv("REBOUND_HOME")) folders.emplace_back(home);
 
   std::string looked_at;
-  for (const fs::path& folder : folders) {
+  for (size_t looked = 0; looked < folders.size(); ++looked) {
+    const fs::path& folder = folders[looked];
     const fs::path place = folder / relative;
     if (fs::exists(place, ignored)) return place;
+    const auto is_same = [&](const fs::path& other) { return fs::equivalent(other / ".", folder / ".", ignored); };
+    const bool is_seen = std::any_of(folders.data(), folders.data() + looked, is_same);
+    if (is_seen) continue;
     looked_at += (looked_at.empty() ? "" : ", ") + place.string();
   }
   throw IoError(concat(relative.string(),

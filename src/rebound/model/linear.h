@@ -8,6 +8,7 @@
 
 #include "rebound/model/config.h"
 #include "rebound/model/flops.h"
+#include "rebound/model/weight_product.h"
 
 namespace rebound {
 
@@ -18,10 +19,9 @@ inline at::Tensor linear(const at::Tensor& x,
                          const at::Tensor& bias = {}) {
   FlopCount::add(2 * x.numel() * weight.size(0));
   const auto sizes = x.sizes();
-  const at::Tensor flat = x.reshape({-1, weight.size(1)}).to(weight.scalar_type());
   std::vector<int64_t> out_sizes(sizes.begin(), sizes.end() - 1);
   out_sizes.push_back(weight.size(0));
-  const at::Tensor y = at::mm(flat, weight.t()).to(at::kFloat).view(out_sizes);
+  const at::Tensor y = weight_product(x.reshape({-1, weight.size(1)}), weight).view(out_sizes);
   return bias.defined() ? y + bias : y;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "rebound/base/error.h"
+#include "rebound/recover/target_log_prob.h"
 
 namespace rebound {
 namespace {
@@ -144,10 +145,10 @@ CrossRun CrossProblem::run_sites(const at::Tensor& delta, Span projected, bool w
 CrossRun CrossProblem::run(const at::Tensor& delta, Span projected, bool wants_active) const {
   CrossRun run;
   run.logits = model_->logits(run_layers(delta, projected, wants_active, model_->n_layers(), run));
-  const at::Tensor chosen = run.logits.gather(-1, targets_.unsqueeze(-1)).squeeze(-1);
-  run.log_prob = (chosen - at::logsumexp(run.logits, -1)) * is_real();
+  const TargetScores scores = score_targets(run.logits, targets_);
+  run.log_prob = scores.log_prob * is_real();
   run.score = run.log_prob.sum(1) / is_real().sum(1);
-  run.is_argmax = (run.logits.detach().argmax(-1) == targets_) & is_real();
+  run.is_argmax = (scores.argmax == targets_) & is_real();
   return run;
 }
 

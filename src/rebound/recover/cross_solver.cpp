@@ -304,7 +304,8 @@ at::Tensor scaled_to_budget(const CrossProblem& problem, const at::Tensor& delta
 
 CrossSolution solve_cross(const CrossProblem& problem, const CrossRung& rung, const CrossSolverOptions& options) {
   options.validate();
-  const int64_t n = problem.size(), width = options.examples_at_once, count = (n + width - 1) / width;
+  const int64_t n = problem.size(), share = (n + worker_count() - 1) / worker_count();
+  const int64_t width = std::min(options.examples_at_once, share), count = (n + width - 1) / width;
   std::vector<CrossSolution> parts(static_cast<size_t>(count));
   const at::Tensor budgets = options.budgets.defined() ? options.budgets : at::full({n}, options.budget, at::kFloat);
   run_parts(count, [&](int64_t i) {

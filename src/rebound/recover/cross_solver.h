@@ -83,8 +83,9 @@ struct CrossSolverOptions {
   int64_t lsmr_iterations = 30;
   int64_t newton_steps = 4;
   double newton_tolerance = 1e-3;  // drift at which corrections end, relative to the penalty's scale
-  // Changes cost only.
-  int64_t examples_at_once = 4;
+  // At most so many searched together on one thread; fewer when every thread gets some. Changes cost only: a product
+  // packs its weights once for all of them.
+  int64_t examples_at_once = 12;
   std::function<void(int64_t steps)> on_progress;  // called with steps done, from several threads
 
   void validate() const;  // ConfigError
