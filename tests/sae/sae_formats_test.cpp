@@ -20,7 +20,8 @@ std::string text_or_empty(const Json& value) {
 TEST_P(SaeFormat, IsDetectedAndDescribed) {
   const std::string format = golden.expected.at("format");
   EXPECT_EQ(detect_sae_formats(golden.path()), std::vector<std::string>{format});
-  const SaeConfig& config = golden.load().config();
+  const Sae sae = golden.load();
+  const SaeConfig& config = sae.config();
   EXPECT_EQ(config.format, format);
   EXPECT_EQ(config.architecture, golden.expected.at("architecture").get<std::string>());
   EXPECT_EQ(config.hook_name, text_or_empty(golden.expected.at("hook")));

@@ -46,7 +46,9 @@ std::string likely_cause_of_bad_fit(const Sae& sae, const at::Tensor& x) {
            "another "
            "unit";
   }
-  return "another layer, site or model: neither centring nor rescaling the input helps";
+  return "another layer, site or model, or a scale of its weights: neither centring nor rescaling "
+         "the "
+         "input helps";
 }
 
 std::string SelfCheck::summary() const {
