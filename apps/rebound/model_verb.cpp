@@ -1,8 +1,10 @@
 // rebound model inspect | logits | generate: what a model file holds, and what the model says.
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "rebound/base/json.h"
 #include "rebound/io/gguf.h"
 #include "rebound/io/safetensors.h"
+#include "rebound/model/family_sites.h"
 #include "rebound/model/generate.h"
 #include "rebound/model/transformer.h"
 #include "rebound/text/load.h"
@@ -31,7 +34,14 @@ struct ModelFlags {
   int64_t top = 10;
   std::string prompt, system;
   bool is_chat = false;
+  bool is_greedy = false;  // as without a temperature
+  std::string prepend_bos = "auto";
+  bool has_transformer_lens_processing = false;
   GenerateOptions generation;
+
+  EncodeOptions encoding() const {
+    return {.prepend_bos = prepend_bos == "auto" ? std::nullopt : std::optional(prepend_bos == "yes")};
+  }
 };
 
 std::string model_path(const ModelFlags& flags, const CommonFlags& common) {
@@ -39,11 +49,13 @@ std::string model_path(const ModelFlags& flags, const CommonFlags& common) {
                        "--device: got ",
                        common.device,
                        ", expected cpu (rebound model runs on the CPU alone)");
-  return flags.model.empty() ? find_default_model() : flags.model;
+  return find_model(flags.model);
 }
 
-at::ScalarType dtype_of(const CommonFlags& common) {
-  return common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+Transformer load(const std::string& path, const ModelFlags& flags, const CommonFlags& common) {
+  return load_model(path,
+                    {.dtype = common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
+                     .has_transformer_lens_processing = flags.has_transformer_lens_processing});
 }
 
 // What the weight file itself says, without widening anything.
@@ -72,6 +84,10 @@ FileFacts describe_file(const std::string& path) {
   return describe_tensors(concat("gguf v", file.version()), file);
 }
 
+int64_t count_layers(const ModelConfig& config, bool LayerKind::*is) {
+  return std::count_if(config.layer_kinds.begin(), config.layer_kinds.end(), std::mem_fn(is));
+}
+
 Json config_json(const ModelConfig& config) {
   return {{"model_type", config.model_type},
           {"vocab_size", config.vocab_size},
@@ -84,6 +100,8 @@ Json config_json(const ModelConfig& config) {
           {"max_position_embeddings", config.max_position_embeddings},
           {"rms_norm_eps", config.rms_norm_eps},
           {"rope_theta", config.rope_theta},
+          {"sliding_layers", count_layers(config, &LayerKind::is_sliding)},
+          {"sliding_window", config.sliding_window},
           {"tie_word_embeddings", config.tie_word_embeddings}};
 }
 
@@ -125,7 +143,7 @@ Json inspect(const std::string& path) {
   const ModelConfig config = load_model(path, at::kBFloat16).config();
   const FileFacts facts = describe_file(path);
   Json sites = Json::array();
-  for (const Site& site : all_sites(config.num_hidden_layers)) sites.push_back(to_string(site));
+  for (const Site& site : all_sites(config)) sites.push_back(to_string(site));
   return {{"path", path},
           {"name", config.name},
           {"file", facts.kind},
@@ -183,8 +201,8 @@ void show_logits(const ModelFlags& flags, const CommonFlags& common) {
   const at::NoGradGuard no_grad;
   const std::string path = model_path(flags, common);
   const std::vector<int64_t> ids =
-      flags.ids.empty() ? load_tokenizer(path).encode(flags.text) : flags.ids;
-  const Transformer model = load_model(path, dtype_of(common));
+      flags.ids.empty() ? load_tokenizer(path).encode(flags.text, flags.encoding()) : flags.ids;
+  const Transformer model = load(path, flags, common);
   check_ids(ids, model.config());
   const at::Tensor resid = model.run(TokenBatch::from({ids})).resid[0][-1];
   const at::Tensor logits = model.logits(resid);
@@ -237,7 +255,7 @@ class TextStream {
 std::vector<int64_t> prompt_ids(const ModelFlags& flags,
                                 const std::string& path,
                                 const Tokenizer& tokenizer) {
-  if (!flags.is_chat) return tokenizer.encode(flags.prompt);
+  if (!flags.is_chat) return tokenizer.encode(flags.prompt, flags.encoding());
   const auto chat = load_chat_template(path);
   require<DataError>(chat.has_value(), path, ": got no chat template, expected one for --chat");
   std::vector<ChatMessage> messages;
@@ -251,7 +269,7 @@ void show_generation(const ModelFlags& flags, const CommonFlags& common) {
   const std::string path = model_path(flags, common);
   const Tokenizer tokenizer = load_tokenizer(path);
   const std::vector<int64_t> prompt = prompt_ids(flags, path, tokenizer);
-  const Transformer model = load_model(path, dtype_of(common));
+  const Transformer model = load(path, flags, common);
   check_ids(prompt, model.config());
   TextStream stream(tokenizer);
   const auto print = [](const std::string& text) {
@@ -306,6 +324,13 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
     added->callback([flags, &common, &run, task = sub.task] {
       run = [flags, &common, task] { task(*flags, common); };
     });
+    if (sub.task == show_inspection) return added;
+    added->add_option("--prepend-bos", flags->prepend_bos, "auto (as the tokenizer says), yes or no")
+        ->check(CLI::IsMember({"auto", "yes", "no"}))
+        ->capture_default_str();
+    added->add_flag("--transformer-lens-processing",
+                    flags->has_transformer_lens_processing,
+                    "Weights as TransformerLens's from_pretrained leaves them");
     return added;
   };
 
@@ -322,13 +347,14 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
 
   CLI::App* generate = add({"generate", "Continues a prompt", show_generation});
   GenerateOptions& options = flags->generation;
-  generate->add_option("--prompt", flags->prompt, "The text to continue")->required();
+  generate->add_option("--prompt,--text", flags->prompt, "The text to continue")->required();
   auto* chat = generate->add_flag("--chat", flags->is_chat, "The prompt is a user's message");
   generate->add_option("--system", flags->system, "System message")->needs(chat);
-  generate->add_option("--max-new-tokens", options.max_new_tokens, "Most tokens to add")
+  generate->add_option("--max-new-tokens,--tokens", options.max_new_tokens, "Most tokens to add")
       ->capture_default_str();
-  generate->add_option("--temperature", options.temperature, "0: the likeliest token")
-      ->capture_default_str();
+  auto* temperature = generate->add_option("--temperature", options.temperature, "0: the likeliest token")
+                          ->capture_default_str();
+  generate->add_flag("--greedy", flags->is_greedy, "The likeliest token each time: the default, said aloud")->excludes(temperature);
   generate
       ->add_option(
           "--top-p", options.top_p, "Draw from the likeliest tokens of this total, in (0, 1]")

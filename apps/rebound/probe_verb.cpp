@@ -51,7 +51,7 @@ Outcome measure(const ProbeFlags& flags, const CommonFlags& common) {
   out.task = load_task(flags);
   const std::shared_ptr<const Sae> sae = sae_of(flags);
   out.site = parse_site(sae ? sae->config().hook_name : flags.hook);
-  const std::string path = flags.model.empty() ? find_default_model() : flags.model;
+  const std::string path = find_model(flags.model);
   const Tokenizer tokenizer = load_tokenizer(path);
   const auto chat = load_chat_template(path);
   const auto ids = encode_texts(out.task, tokenizer, chat ? &*chat : nullptr);

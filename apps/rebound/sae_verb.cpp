@@ -1,4 +1,5 @@
-// rebound sae train | eval | inspect: make a sparse autoencoder, measure one, look at one.
+// rebound sae train | eval: make a sparse autoencoder, measure one. What concerns files alone
+// (inspect, encode, convert) is in sae_file_verb.cpp.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include "rebound/sae/sinks.h"
 #include "rebound/sae/text_files.h"
 #include "rebound/sae/train_run.h"
+#include "sae_file_verb.h"
 #include "verb.h"
 
 namespace rebound {
@@ -35,17 +37,19 @@ struct SaeFlags {
   std::vector<std::string> texts;
   int64_t tokens = 20'000;
   bool allow_bad_fit = false;
+  LoadSaeOptions load;
 };
 
 struct TrainFlags {
   std::string hook = "blocks.12.hook_resid_pre";
   std::string kind = "batchtopk";
   std::string harvest_dtype = "bfloat16";
+  bool has_transformer_lens_processing = false;
   TrainRunOptions run;
 };
 
 std::string model_path(const SaeFlags& flags) {
-  return flags.model.empty() ? find_default_model() : flags.model;
+  return find_model(flags.model);
 }
 
 at::ScalarType dtype_named(const std::string& name) {
@@ -72,12 +76,17 @@ void train(const SaeFlags& flags, TrainFlags train_flags, const CommonFlags& com
   run.validate();
   run.metadata["text"] = text_record(flags.texts);
   const std::string path = model_path(flags);
+  run.metadata["prepend_bos"] = load_tokenizer(path).adds_bos();
   run.metadata["model_sha256"] = fs::is_directory(path) ? Json() : Json(sha256_of_file(path));
   say("reading and encoding text");
   const at::Tensor contexts = shuffle_contexts(
       read_contexts(paths_of(flags.texts), path, {.length = kSaeContextLength}), run.train.seed);
   say(concat(contexts.size(0), " contexts of ", kSaeContextLength, " tokens"));
-  const Transformer model = load_model(path, dtype_named(train_flags.harvest_dtype));
+  const ModelLoadOptions load{
+      .dtype = dtype_named(train_flags.harvest_dtype),
+      .has_transformer_lens_processing = train_flags.has_transformer_lens_processing};
+  if (load.has_transformer_lens_processing) run.metadata["transformer_lens_processing"] = true;
+  const Transformer model = load_model(path, load);
   const std::optional<Sae> sae = train_sae(model, contexts, run);
   const at::Tensor tail = contexts.slice(0, -kSelfCheckContexts);
   const SelfCheck check = self_check(*sae, model, batch_of_contexts(tail));
@@ -120,9 +129,9 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
                        flags.tokens,
                        ", expected at least one context of ",
                        kSaeContextLength);
-  const Sae sae = load_sae(flags.sae);
+  const Sae sae = load_sae(flags.sae, flags.load);
   const std::string path = model_path(flags);
-  const Transformer model = load_model(path, dtype_named(common.dtype));
+  const Transformer model = load_model(path, load_options_of(sae, dtype_named(common.dtype)));
   check_fits(sae, model.config());
   const at::Tensor contexts = read_contexts(
       paths_of(flags.texts),
@@ -140,41 +149,6 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
   } else {
     print_evaluation(evaluation);
   }
-}
-
-void inspect(const SaeFlags& flags, const CommonFlags& common) {
-  const Sae sae = load_sae(flags.sae);
-  const SaeConfig& config = sae.config();
-  const SaeWeights& w = sae.weights();
-  const auto range = [](const at::Tensor& t) {
-    return Json{t.min().item<float>(), t.max().item<float>()};
-  };
-  const Json json = {{"architecture", to_string(config.kind)},
-                     {"is_pointwise", sae.is_pointwise()},
-                     {"d_in", sae.d_in()},
-                     {"d_sae", sae.d_sae()},
-                     {"k", config.k},
-                     {"hook_name", config.hook_name},
-                     {"model_name", config.model_name},
-                     {"normalize_activations", to_string(config.norm)},
-                     {"apply_b_dec_to_input", config.apply_b_dec_to_input},
-                     {"threshold_range", range(w.threshold)},
-                     {"decoder_norm_range", range(w.W_dec.norm(2, {1}))},
-                     {"encoder_norm_range", range(w.W_enc.norm(2, {0}))},
-                     {"metadata", config.metadata}};
-  if (common.json) {
-    std::printf("%s\n", json.dump().c_str());
-    return;
-  }
-  for (const auto& [key, value] : json.items()) {
-    std::printf("%-22s %s\n", key.c_str(), value.dump(value.is_object() ? 2 : -1).c_str());
-  }
-}
-
-CLI::App* add_command(CLI::App& verb, const char* name, const char* help) {
-  CLI::App* command = verb.add_subcommand(name, help);
-  command->fallthrough();
-  return command;
 }
 
 void add_model_and_text(CLI::App& command, SaeFlags& flags) {
@@ -217,6 +191,9 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
   command.add_option("--harvest-dtype", train_flags.harvest_dtype, "bfloat16 or float32")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
+  command.add_flag("--transformer-lens-processing",
+                   train_flags.has_transformer_lens_processing,
+                   "Weights as TransformerLens's from_pretrained leaves them");
   command.add_flag("--resume", run.resume, "Go on from the checkpoint in --out");
   command.add_flag("--keep-checkpoint", run.keep_activations, "Keep OUT/checkpoint when done");
 }
@@ -226,11 +203,12 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
 void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   auto flags = std::make_shared<SaeFlags>();
   auto train_flags = std::make_shared<TrainFlags>();
-  CLI::App* verb = app.add_subcommand("sae", "Train, evaluate or inspect a sparse autoencoder");
+  CLI::App* verb =
+      app.add_subcommand("sae", "Train, evaluate, inspect or convert a sparse autoencoder");
   verb->require_subcommand(1);
   verb->fallthrough();
 
-  CLI::App* train_command = add_command(*verb, "train", "Train on a model's activations");
+  CLI::App* train_command = add_sae_command(*verb, "train", "Train on a model's activations");
   add_train_options(*train_command, *flags, *train_flags);
   train_command->callback([=, &common, &run] {
     if (train_command->count("--tokens") == 0) flags->tokens = train_flags->run.tokens;
@@ -240,18 +218,16 @@ void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
     run = [=, &common] { train(*flags, *train_flags, common); };
   });
 
-  CLI::App* eval_command = add_command(*verb, "eval", "FVU, L0, cross-entropy recovered");
+  CLI::App* eval_command = add_sae_command(*verb, "eval", "FVU, L0, cross-entropy recovered");
   add_model_and_text(*eval_command, *flags);
-  eval_command->add_option("--sae", flags->sae, "SAELens folder")->required();
+  eval_command->add_option("--sae", flags->sae, "Folder or file of an SAE")->required();
+  add_load_options(*eval_command, flags->load);
   eval_command->add_option("--tokens", flags->tokens, "Tokens of the text to use")
       ->capture_default_str();
   eval_command->add_flag("--allow-bad-fit", flags->allow_bad_fit, "Go on although FVU > 1");
   eval_command->callback([=, &common, &run] { run = [=, &common] { evaluate(*flags, common); }; });
 
-  CLI::App* inspect_command = add_command(*verb, "inspect", "What an SAE folder holds");
-  inspect_command->add_option("sae", flags->sae, "SAELens folder")->required();
-  inspect_command->callback(
-      [=, &common, &run] { run = [=, &common] { inspect(*flags, common); }; });
+  add_sae_file_commands(*verb, common, run);
 }
 
 }  // namespace rebound

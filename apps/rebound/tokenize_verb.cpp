@@ -34,7 +34,7 @@ void print_table(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
 }
 
 void tokenize(TokenizeFlags flags, bool as_json) {
-  if (flags.model.empty()) flags.model = find_default_model();
+  flags.model = find_model(flags.model);
   const Tokenizer tokenizer = load_tokenizer(flags.model);
   const EncodeOptions options = {.add_special_tokens = !flags.is_plain,
                                  .parse_special = !flags.is_plain};

@@ -104,7 +104,7 @@ Outcome measure(const TppFlags& flags, const CommonFlags& common) {
                          sae.d_sae(),
                          ", the latents of the SAE");
   }
-  const std::string path = flags.model.empty() ? find_default_model() : flags.model;
+  const std::string path = find_model(flags.model);
   const HarvestOptions harvest = {.max_tokens = kContext};
   const ProbeTask texts = {.name = task.name, .texts = task.texts};
   const auto ids = encode_texts(texts, load_tokenizer(path), nullptr, harvest);

@@ -28,7 +28,7 @@ struct UtilityFlags {
 };
 
 AnswerSubject load(const std::string& given, bool is_bfloat16) {
-  const std::string path = given.empty() ? find_default_model() : given;
+  const std::string path = find_model(given);
   say(concat("loading ", path));
   AnswerSubject subject;
   subject.model_name = fs::path(path).filename().string();

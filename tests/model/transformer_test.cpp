@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "rebound/base/error.h"
+#include "rebound/model/family_sites.h"
 #include "support/tiny_model.h"
 
 namespace rebound {
@@ -36,7 +37,7 @@ TEST(TransformerTest, IdentityEditsChangeNothingAndEditsAreSeenDownstream) {
   const TokenBatch batch = TokenBatch::from({{1, 2, 3, 4}});
   const at::Tensor plain = model.run(batch).resid;
   RunOptions options;
-  for (const Site& site : all_sites(model.n_layers())) {
+  for (const Site& site : all_sites(model.config())) {
     if (is_residual(site)) {
       options.hooks.edits[site] = [](const at::Tensor& value, const Rows&) { return value; };
     }
@@ -55,7 +56,7 @@ TEST(TransformerTest, IdentityEditsChangeNothingAndEditsAreSeenDownstream) {
 TEST(TransformerTest, ResidualStreamIsTheSumOfWhatIsWrittenToIt) {
   const Transformer model = tiny_transformer();
   RunOptions options;
-  for (const Site& site : all_sites(model.n_layers())) options.hooks.capture.insert(site);
+  for (const Site& site : all_sites(model.config())) options.hooks.capture.insert(site);
   const RunOutput run = model.run(TokenBatch::from({{7, 8, 9}}), options);
   at::Tensor sum = run.activations.at({-1, SiteKind::kEmbed});
   for (int64_t layer = 0; layer < model.n_layers(); ++layer) {

@@ -102,7 +102,7 @@ TEST(SaeLensFormatTest, FlatLayoutBeforeVersion6IsRead) {
 
 TEST(SaeLensFormatTest, WhatIsNotImplementedIsRefusedByName) {
   for (const char* architecture :
-       {"transcoder", "skip_transcoder", "matching_pursuit", "temporal"}) {
+       {"matching_pursuit", "temporal", "phase_multiplexed", "crosscoder"}) {
     const auto folder = changed_copy("standard", "refused", {{"architecture", architecture}});
     EXPECT_NE(message_of<DataError>(folder).find(architecture), std::string::npos);
   }

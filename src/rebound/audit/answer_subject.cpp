@@ -59,7 +59,7 @@ std::string AnswerSubject::text_of(const std::vector<int64_t>& tokens) const { r
 
 AnswerSubject load_answer_subject(const AnswerAuditSpec& spec) {
   AnswerSubject subject;
-  const std::string path = spec.model.empty() ? find_default_model() : spec.model;
+  const std::string path = find_model(spec.model);
   say(concat("loading ", path));
   subject.model = std::make_shared<const Transformer>(load_model(path));
   subject.search = spec.dtype == "float32" ? subject.model

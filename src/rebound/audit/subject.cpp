@@ -61,11 +61,12 @@ PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
 }
 
 void load_real(Subject& subject, const AuditSpec& spec) {
-  const std::string model = spec.model.empty() ? find_default_model() : spec.model;
+  const std::string model = find_model(spec.model);
   const std::string sae = spec.sae.empty() ? find_default_sae() : spec.sae;
   say(concat("loading ", model));
-  subject.model = std::make_shared<const Transformer>(load_model(model));
   subject.sae = std::make_shared<const Sae>(load_sae(sae));
+  subject.model =
+      std::make_shared<const Transformer>(load_model(model, load_options_of(*subject.sae, at::kFloat)));
   check_fits(*subject.sae, subject.model->config());
   const std::string hook = subject.sae->config().hook_name;
   require<ConfigError>(spec.hook.empty() || spec.hook == hook, "hook: got \"", spec.hook,

@@ -54,6 +54,14 @@ const Json& ObjectReader::at(const std::string& key) {
   return json_.at(key);
 }
 
+std::vector<std::string> ObjectReader::unknown_keys() const {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : json_.items()) {
+    if (!asked_.count(key)) unknown.push_back(key);
+  }
+  return unknown;
+}
+
 void ObjectReader::finish() const {
   for (const auto& [key, value] : json_.items()) {
     if (asked_.count(key)) continue;

@@ -29,6 +29,7 @@ class ObjectReader {
   ObjectReader(const Json& json, std::string where);
 
   bool has(const std::string& key) const { return json_.contains(key) && !json_.at(key).is_null(); }
+  bool contains(const std::string& key) const { return json_.contains(key); }  // null counts
   const Json& at(const std::string& key);  // required, any type
 
   template <class T>
@@ -48,6 +49,7 @@ class ObjectReader {
   }
 
   void finish() const;
+  std::vector<std::string> unknown_keys() const;  // that nobody asked for so far
   const std::string& where() const { return where_; }
 
  private:

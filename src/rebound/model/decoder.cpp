@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <limits>
+
 #include "rebound/base/error.h"
 #include "rebound/base/shape.h"
 
@@ -17,7 +19,8 @@ Decoder::Decoder(const Transformer& model, const TokenBatch& prompts, Hooks hook
   const Rows rows = prompts.rows();
   length_ = rows.length;
   const Rows next{length_, at::ones_like(length_, at::kBool), length_ + 1};
-  prompt_mask_ = Transformer::causal_mask(next, rows.position, rows.is_real);
+  prompt_mask_ = model.causal_masks(next, rows.position, rows.is_real).all;
+  if (model.config().has_sliding_layers()) key_position_ = rows.position;
   const at::Tensor last = (length_ - 1).unsqueeze(-1).expand({-1, 1, model.d_model()});
   resid_ = resid.gather(1, last).squeeze(1);
 }
@@ -25,6 +28,16 @@ Decoder::Decoder(const Transformer& model, const TokenBatch& prompts, Hooks hook
 at::Tensor Decoder::logits() const {
   const at::NoGradGuard no_grad;
   return model_->logits(resid_);
+}
+
+// A new token sees all but padding; in sliding layers, what is within the window.
+AttentionMasks Decoder::masks_of(const Rows& rows) const {
+  AttentionMasks masks{at::constant_pad_nd(prompt_mask_, {0, n_steps_}, 0), {}};
+  if (!key_position_.defined()) return masks;
+  const at::Tensor is_far = key_position_ <= rows.position - model_->config().sliding_window;
+  masks.window = masks.all.masked_fill(is_far.unsqueeze(1).unsqueeze(1).unsqueeze(1),
+                                       -std::numeric_limits<float>::infinity());
+  return masks;
 }
 
 void Decoder::step(const at::Tensor& tokens) {
@@ -40,10 +53,11 @@ void Decoder::step(const at::Tensor& tokens) {
   const int64_t most = config.max_position_embeddings;
   const at::Tensor has_room = length_ < most;
   const Rows rows{length_.clamp_max(most - 1), has_room, (length_ + 1).clamp_max(most)};
-  const at::Tensor mask = at::constant_pad_nd(prompt_mask_, {0, ++n_steps_}, 0);
-  const AttentionView view{.rows = rows, .mask = mask, .buffer = &buffer_};
+  ++n_steps_;
+  if (key_position_.defined()) key_position_ = at::cat({key_position_, rows.position}, 1);
+  const AttentionView view{.rows = rows, .masks = masks_of(rows), .buffer = &buffer_};
   const Transformer::BlockHooks block_hooks{.hooks = &hooks_};
-  at::Tensor resid = model_->embed(tokens.unsqueeze(1));
+  at::Tensor resid = model_->with_positions(model_->embed(tokens.unsqueeze(1)), rows.position);
   for (int64_t layer = 0; layer < model_->n_layers(); ++layer) {
     resid = model_->block(layer, resid, view, block_hooks);
   }
@@ -53,8 +67,8 @@ void Decoder::step(const at::Tensor& tokens) {
 
 void Decoder::select(const at::Tensor& index) {
   buffer_.select(index);
-  for (at::Tensor* tensor : {&prompt_mask_, &length_, &resid_}) {
-    *tensor = tensor->index_select(0, index);
+  for (at::Tensor* tensor : {&prompt_mask_, &key_position_, &length_, &resid_}) {
+    if (tensor->defined()) *tensor = tensor->index_select(0, index);
   }
 }
 

@@ -35,10 +35,13 @@ class Decoder {
   void select(const at::Tensor& index);
 
  private:
+  AttentionMasks masks_of(const Rows& rows) const;
+
   const Transformer* model_;
   Hooks hooks_;
   KvBuffer buffer_;
-  at::Tensor prompt_mask_;  // [batch, 1, 1, 1, prompt] float32, -inf on padding
+  at::Tensor prompt_mask_;   // [batch, 1, 1, 1, prompt] float32, -inf on padding
+  at::Tensor key_position_;  // [batch, prompt + steps] int64, of models with sliding layers only
   int64_t n_steps_ = 0;
   at::Tensor length_, resid_;
 };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "rebound/base/error.h"
+#include "rebound/model/family_sites.h"
 
 namespace rebound {
 
@@ -52,8 +53,16 @@ at::Tensor PrefixForest::run(const Transformer& model, const Hooks& hooks) const
   view.rows = {at::tensor(depth_, at::kLong).unsqueeze(0),
                at::ones({1, n}, at::kBool),
                at::full({1, 1}, model.config().max_position_embeddings + 1, at::kLong)};
-  view.mask = mask.view({1, 1, 1, n, n});
-  at::Tensor resid = model.embed(at::tensor(ids_, at::kLong).unsqueeze(0));
+  view.masks.all = mask.view({1, 1, 1, n, n});
+  if (model.config().has_sliding_layers()) {
+    const at::Tensor depth = view.rows.position[0];
+    const at::Tensor is_far =
+        depth.unsqueeze(0) <= depth.unsqueeze(1) - model.config().sliding_window;
+    view.masks.window = view.masks.all.masked_fill(is_far, -std::numeric_limits<float>::infinity());
+  }
+  require_sites(model.config(), hooks);
+  at::Tensor resid = model.with_positions(model.embed(at::tensor(ids_, at::kLong).unsqueeze(0)),
+                                          view.rows.position);
   for (int64_t layer = 0; layer < model.n_layers(); ++layer) {
     resid = model.block(layer, resid, view, {&hooks, nullptr, nullptr});
   }

@@ -6,6 +6,7 @@
 
 #include "rebound/base/error.h"
 #include "rebound/base/shape.h"
+#include "rebound/model/family_sites.h"
 
 namespace rebound {
 namespace {
@@ -134,10 +135,9 @@ Segment Segment::record(const Transformer& model,
 
   const at::Tensor prefix_position =
       at::arange(n_prefix, first.options()).unsqueeze(0).expand({n, -1});
-  segment.mask_ =
-      Transformer::causal_mask(segment.rows_,
-                               at::cat({prefix_position, segment.rows_.position}, 1),
-                               at::cat({prefix_position < first, segment.rows_.is_real}, 1));
+  segment.masks_ = model.causal_masks(segment.rows_,
+                                      at::cat({prefix_position, segment.rows_.position}, 1),
+                                      at::cat({prefix_position < first, segment.rows_.is_real}, 1));
   segment.prefix_.keys.resize(cache.keys.size());
   segment.prefix_.values.resize(cache.values.size());
   for (size_t layer = static_cast<size_t>(segment.first_layer_); layer < cache.keys.size();
@@ -155,7 +155,8 @@ at::Tensor Segment::run(const at::Tensor& resid, const Hooks& hooks, Activations
   check_shape("resid",
               resid,
               {{"batch", size()}, {"rows", resid_.size(1)}, {"d_model", model_->d_model()}});
-  AttentionView view{rows_, mask_, &prefix_};
+  require_sites(model_->config(), hooks);
+  AttentionView view{rows_, masks_, &prefix_};
   const Transformer::BlockHooks block_hooks{&hooks, captured, nullptr};
   at::Tensor x = resid;
   const int64_t last = model_->n_layers() - 1;
@@ -176,10 +177,10 @@ Segment Segment::select(const at::Tensor& index) const {
                              &part.resid_before_edit_,
                              &part.rows_.position,
                              &part.rows_.is_real,
-                             &part.mask_,
                              &part.keep_}) {
     pick(*tensor);
   }
+  part.masks_ = masks_.select(index);
   for (at::Tensor& keys : part.prefix_.keys) pick(keys);
   for (at::Tensor& values : part.prefix_.values) pick(values);
   return part;

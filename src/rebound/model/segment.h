@@ -42,9 +42,12 @@ class Segment {
   // the scored positions, [batch, n_scored, d_model]; gradients flow to `resid`.
   at::Tensor run(const at::Tensor& resid) const;
 
-  // The same with other edits at later sites in place of the recorded ones. With `stop_before_layer`
+  // The same with other edits at later sites in place of the recorded ones. With
+  // `stop_before_layer`
   // >= 0 it ends there, and returns the residual of all rows.
-  at::Tensor run(const at::Tensor& resid, const Hooks& hooks, Activations* captured,
+  at::Tensor run(const at::Tensor& resid,
+                 const Hooks& hooks,
+                 Activations* captured,
                  int64_t stop_before_layer = -1) const;
 
   // The examples `index` [n] int64 alone: for dropping finished examples, or (with repeats) for
@@ -57,9 +60,9 @@ class Segment {
   int64_t first_layer_ = 0;
   at::Tensor resid_, resid_before_edit_;
   Rows rows_;
-  at::Tensor mask_;  // [batch, 1, 1, rows, prefix + rows]
-  KvCache prefix_;   // [batch, n_kv_heads, prefix, d_head], layers >= first_layer_
-  at::Tensor keep_;  // [batch, n_scored] int64, rows
+  AttentionMasks masks_;  // [batch, 1, 1, rows, prefix + rows]
+  KvCache prefix_;        // [batch, n_kv_heads, prefix, d_head], layers >= first_layer_
+  at::Tensor keep_;       // [batch, n_scored] int64, rows
 };
 
 }  // namespace rebound

@@ -23,6 +23,7 @@ constexpr std::array kBlockKinds = {
     KindName{SiteKind::kRotK, "attn.hook_rot_k"},
     KindName{SiteKind::kPattern, "attn.hook_pattern"},
     KindName{SiteKind::kZ, "attn.hook_z"},
+    KindName{SiteKind::kResult, "attn.hook_result"},
     KindName{SiteKind::kAttnOut, "hook_attn_out"},
     KindName{SiteKind::kResidMid, "hook_resid_mid"},
     KindName{SiteKind::kLn2Normalized, "ln2.hook_normalized"},
@@ -33,11 +34,12 @@ constexpr std::array kBlockKinds = {
     KindName{SiteKind::kResidPost, "hook_resid_post"},
 };
 constexpr std::string_view kEmbedName = "hook_embed";
+constexpr std::string_view kPosEmbedName = "hook_pos_embed";
 constexpr std::string_view kFinalName = "ln_final.hook_normalized";
 constexpr std::string_view kBlockPrefix = "blocks.";
 
 std::string known_names() {
-  std::string names = concat(kEmbedName, ", ", kFinalName);
+  std::string names = concat(kEmbedName, ", ", kPosEmbedName, ", ", kFinalName);
   for (const KindName& row : kBlockKinds) names += concat(", blocks.N.", row.name);
   return names;
 }
@@ -46,6 +48,7 @@ std::string known_names() {
 
 std::string to_string(const Site& site) {
   if (site.kind == SiteKind::kEmbed) return std::string(kEmbedName);
+  if (site.kind == SiteKind::kPosEmbed) return std::string(kPosEmbedName);
   if (site.kind == SiteKind::kFinalNormalized) return std::string(kFinalName);
   for (const KindName& row : kBlockKinds) {
     if (row.kind == site.kind) return concat(kBlockPrefix, site.layer, ".", row.name);
@@ -55,6 +58,7 @@ std::string to_string(const Site& site) {
 
 Site parse_site(std::string_view text) {
   if (text == kEmbedName) return {-1, SiteKind::kEmbed};
+  if (text == kPosEmbedName) return {-1, SiteKind::kPosEmbed};
   if (text == kFinalName) return {-1, SiteKind::kFinalNormalized};
   if (text.starts_with(kBlockPrefix)) {
     const std::string_view rest = text.substr(kBlockPrefix.size());
@@ -71,7 +75,7 @@ Site parse_site(std::string_view text) {
 }
 
 std::vector<Site> all_sites(int64_t n_layers) {
-  std::vector<Site> sites = {{-1, SiteKind::kEmbed}};
+  std::vector<Site> sites = {{-1, SiteKind::kEmbed}, {-1, SiteKind::kPosEmbed}};
   for (int64_t layer = 0; layer < n_layers; ++layer) {
     for (const KindName& row : kBlockKinds) sites.push_back({layer, row.kind});
   }

@@ -11,6 +11,7 @@
 
 #include "rebound/model/config.h"
 #include "rebound/model/hooks.h"
+#include "rebound/model/rope.h"
 
 namespace rebound {
 
@@ -21,7 +22,7 @@ struct TokenBatch {
 
   static TokenBatch from(const std::vector<std::vector<int64_t>>& prompts);
   int64_t size() const { return static_cast<int64_t>(lengths.size()); }
-  Rows rows() const;  // all positions
+  Rows rows() const;                                   // all positions
   TokenBatch slice(int64_t first, int64_t end) const;  // of prompts, as wide as before
 };
 
@@ -51,20 +52,29 @@ class KvBuffer {
   std::vector<int64_t> used_;  // [n_layers]
 };
 
+// Gains, biases and all of the arithmetic outside the matrices are float32. What a family does not
+// have (config.h) is undefined.
 struct LayerWeights {
-  at::Tensor attn_norm;  // [d_model] float32
-  at::Tensor qkv;        // [(n_heads + 2 n_kv_heads) * d_head, d_model]
-  at::Tensor o;          // [d_model, n_heads * d_head]
-  at::Tensor mlp_norm;   // [d_model] float32
-  at::Tensor gate_up;    // [2 * d_mlp, d_model]
-  at::Tensor down;       // [d_model, d_mlp]
+  at::Tensor attn_norm;                      // [d_model]
+  at::Tensor qkv;                            // [(n_heads + 2 n_kv_heads) * d_head, d_model]
+  at::Tensor o;                              // [d_model, n_heads * d_head]
+  at::Tensor mlp_norm;                       // [d_model]
+  at::Tensor gate_up;                        // [2 * d_mlp, d_model], or up alone [d_mlp, d_model]
+  at::Tensor down;                           // [d_model, d_mlp]
+  at::Tensor attn_norm_bias, mlp_norm_bias;  // [d_model]
+  at::Tensor qkv_bias, o_bias, gate_up_bias, down_bias;  // [rows of the matrix]
+  at::Tensor q_norm, k_norm;  // [d_head], or [n_heads * d_head] and [n_kv_heads * d_head]
+  at::Tensor attn_out_norm, mlp_out_norm;  // [d_model], of what is written to the residual
 };
 
 struct ModelWeights {
   at::Tensor embed;  // [d_vocab, d_model]
   std::vector<LayerWeights> layers;
-  at::Tensor final_norm;  // [d_model] float32
-  at::Tensor head;        // [d_vocab, d_model]; the same storage as embed when tied
+  at::Tensor final_norm;       // [d_model] float32
+  at::Tensor head;             // [d_vocab, d_model]; the same storage as embed when tied
+  at::Tensor final_norm_bias;  // [d_model] float32
+  at::Tensor head_bias;        // [d_vocab] float32
+  at::Tensor position_embed;   // [max positions, d_model]
 };
 
 struct RunOptions {
@@ -78,10 +88,18 @@ struct RunOutput {
   Activations activations;
 };
 
+// Added to scores: [batch, 1, 1, rows, keys] float32, 0 or -inf.
+struct AttentionMasks {
+  at::Tensor all;     // every earlier key
+  at::Tensor window;  // those in reach of a sliding layer; undefined if the model has none
+
+  AttentionMasks select(const at::Tensor& index) const;  // of examples
+};
+
 // What the rows of a block may attend to.
 struct AttentionView {
   Rows rows;
-  at::Tensor mask;                   // [batch, 1, 1, rows, keys] float32, 0 or -inf
+  AttentionMasks masks;
   const KvCache* prefix = nullptr;   // keys before the rows
   const at::Tensor* keep = nullptr;  // [batch, kept] int64: rows whose output is wanted, else all
   KvBuffer* buffer = nullptr;        // keys before the rows; those of the rows are appended
@@ -99,11 +117,16 @@ class Transformer {
   Transformer to(at::ScalarType dtype) const;
   at::ScalarType dtype() const;
 
-  // No gradient unless an edit introduces one.
+  // No gradient unless an edit introduces one. Throws ConfigError when a hook is at a site that
+  // this family does not have (family_sites.h).
   RunOutput run(const TokenBatch& batch, const RunOptions& options = {}) const;
 
-  at::Tensor embed(const at::Tensor& ids) const;  // [...] int64 -> [..., d_model]
-  // Final norm and head. [..., d_model] -> [..., d_vocab] float32.
+  // hook_embed: [...] int64 -> [..., d_model], with Gemma's scale.
+  at::Tensor embed(const at::Tensor& ids) const;
+  // What enters the first block: adds the learned positions of families that have them.
+  // [batch, rows, d_model], position [batch, rows] int64.
+  at::Tensor with_positions(const at::Tensor& embedded, const at::Tensor& position) const;
+  // Final norm, head and soft cap. [..., d_model] -> [..., d_vocab] float32.
   at::Tensor logits(const at::Tensor& resid) const;
   // Only some tokens: resid [n, d_model], tokens [n, k] int64 -> [n, k].
   at::Tensor logits_of(const at::Tensor& resid, const at::Tensor& tokens) const;
@@ -120,30 +143,44 @@ class Transformer {
                    const AttentionView& view,
                    const BlockHooks& hooks) const;
 
-  // Additive mask of rows against keys at `key_position` [batch, keys]; padding keys are masked.
-  static at::Tensor causal_mask(const Rows& rows,
-                                const at::Tensor& key_position,
-                                const at::Tensor& key_is_real);
+  // Of rows against keys at `key_position` [batch, keys]; padding keys are masked.
+  AttentionMasks causal_masks(const Rows& rows,
+                              const at::Tensor& key_position,
+                              const at::Tensor& key_is_real) const;
 
  private:
   at::Tensor attention(int64_t layer,
                        const at::Tensor& normed,
                        const AttentionView& view,
                        const BlockHooks& hooks) const;
+  at::Tensor rotated(int64_t layer, const at::Tensor& qk, const at::Tensor& position) const;
+  at::Tensor scores(const at::Tensor& queries, const at::Tensor& keys) const;
   at::Tensor mlp(int64_t layer, const at::Tensor& normed, const BlockHooks& hooks) const;
-  at::Tensor rotate(const at::Tensor& heads, const at::Tensor& position) const;
+  at::Tensor final_normed(const at::Tensor& resid) const;
+  void check_ids(const at::Tensor& ids) const;
 
   ModelConfig config_;
   ModelWeights weights_;
-  at::Tensor rope_cos_, rope_sin_;  // [max positions, d_head]
+  RopeTable rope_,
+      local_rope_;  // the second one of sliding layers, if they have a base of their own
+};
+
+struct ModelLoadOptions {
+  at::ScalarType dtype = at::kFloat;  // of the matrices
+  // Weights as TransformerLens's from_pretrained leaves them (transformer_lens.h).
+  bool has_transformer_lens_processing = false;
 };
 
 // A model from a .gguf file or a Hugging Face folder. Throws IoError or DataError; NaN or infinite
-// weights are a DataError naming the tensor.
+// weights are a DataError naming the tensor, as is a tensor that the family does not use.
+Transformer load_model(const std::string& path, const ModelLoadOptions& options);
 Transformer load_model(const std::string& path, at::ScalarType dtype = at::kFloat);
 
 // The default model's file: models/ under the project, then ~/.cache/rebound. Throws IoError
 // naming scripts/fetch_default_model.sh.
 std::string find_default_model();
+// What a --model means: nothing is the default model, the name of a .gguf file alone
+// ("gemma-3-270m-q4_k_m.gguf") one of the same folders, all else is a path as it stands.
+std::string find_model(const std::string& path);
 
 }  // namespace rebound

@@ -170,14 +170,14 @@ std::vector<int64_t> usable_k(const ProbeTask& task, const ProbeOptions& options
   return usable;
 }
 
-Json to_json(const Estimate& estimate) {
+Json interval_json(const Estimate& estimate) {
   return {{"auroc", estimate.value}, {"ci_low", estimate.low}, {"ci_high", estimate.high}};
 }
 
 }  // namespace
 
 Json ProbeRow::to_json() const {
-  Json json = rebound::to_json(auroc);
+  Json json = interval_json(auroc);
   json.update({{"probe", probe},
                {"k", k ? Json(*k) : Json()},
                {"selection", selection.empty() ? Json() : Json(selection)},
@@ -190,7 +190,7 @@ Json ProbeRow::to_json() const {
 }
 
 Json ProbeDeficit::to_json() const {
-  Json json = rebound::to_json(auroc);
+  Json json = interval_json(auroc);
   json["split"] = to_string(split);
   return json;
 }

@@ -89,7 +89,8 @@ SuffixRun SuffixProblem::run(const at::Tensor& suffix) const {
       return clamped;
     };
   }
-  at::Tensor resid = at::cat({suffix, tail_.expand({batch, -1, -1})}, 1);
+  at::Tensor resid = model_->with_positions(
+      at::cat({suffix, tail_.expand({batch, -1, -1})}, 1), segment.rows().position);
   if (const auto edit = hooks.edits.find(kFirstSite); edit != hooks.edits.end()) {
     resid = edit->second(resid, segment.rows());
     hooks.edits.erase(edit);
@@ -136,10 +137,12 @@ Hooks SuffixProblem::hooks(const at::Tensor& suffix) const {
     clamp = found->second;
   }
   const auto first = static_cast<int64_t>(prompt_.before.size());
+  const Transformer* model = model_;
   hooks.edits[kFirstSite] = [=](const at::Tensor& value, const Rows& rows) {
     const at::Tensor offset = rows.position - first;
     const at::Tensor is_suffix = (offset >= 0) & (offset < suffix.size(0));
-    const at::Tensor mine = at::embedding(suffix, offset.clamp(0, suffix.size(0) - 1));
+    const at::Tensor mine = model->with_positions(
+        at::embedding(suffix, offset.clamp(0, suffix.size(0) - 1)), rows.position);
     const at::Tensor replaced = at::where(is_suffix.unsqueeze(-1), mine, value);
     return clamp ? clamp(replaced, rows) : replaced;
   };

@@ -93,7 +93,7 @@ class GcgSearch {
     ++attack_.n_runs;
     const at::Tensor gradient = torch::autograd::grad({loss}, {x})[0][0];
     const at::Tensor& embed = model.weights().embed;
-    return at::mm(gradient.to(embed.scalar_type()), embed.t()).to(at::kFloat);
+    return at::mm(gradient.to(embed.scalar_type()), embed.t()).to(at::kFloat) * model.config().embed_scale;
   }
 
   // Single replacements, uniformly among the steepest at each position, without those refused.

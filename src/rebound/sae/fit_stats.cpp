@@ -34,7 +34,7 @@ void FitStats::add(const at::Tensor& activations) {
     norm_in_ += sum_of(x.norm(2, {1}));
     norm_out_ += sum_of(out.norm(2, {1}));
     x_sum_ += x.sum(0, false, at::kDouble);
-    firing_count_ += (f > 0).sum(0);
+    firing_count_ += (f != 0).sum(0);
   }
 }
 

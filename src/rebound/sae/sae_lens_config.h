@@ -9,7 +9,7 @@
 namespace rebound {
 
 struct SaeLensConfig {
-  std::string architecture = "standard";  // standard, gated, jumprelu, topk
+  std::string architecture = "standard";  // as in the file
   std::string normalize_activations = "none";
   bool rescale_acts_by_decoder_norm = false;
   bool finetuning_scaling_factor = false;
@@ -20,6 +20,9 @@ struct SaeLensConfig {
 // `where` names the file. Throws DataError on wrong types and on what is not implemented.
 SaeLensConfig parse_sae_lens_config(const Json& cfg, const std::string& where);
 
-Json sae_lens_config_json(const SaeConfig& config, bool float16);
+// The per-token norm of a normalize_activations; kNone for what is folded. DataError otherwise.
+SaeNorm sae_lens_norm(const std::string& name);
+
+Json sae_lens_config_json(const SaeConfig& config, bool has_skip, bool float16);
 
 }  // namespace rebound

@@ -2,140 +2,154 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
-#include <cmath>
+#include <optional>
+#include <utility>
 
 #include "rebound/base/file.h"
-#include "rebound/io/dequantize.h"
-#include "rebound/io/safetensors.h"
-#include "rebound/model/site.h"
+#include "rebound/sae/sae_formats.h"
 #include "rebound/sae/sae_lens_config.h"
+#include "rebound/sae/sae_registry.h"
 
 namespace rebound {
 namespace {
 
-at::Tensor widened(const TensorView& view) {
-  at::Tensor out = at::empty(view.shape, at::kFloat);
-  to_float32(view, out.data_ptr<float>());
-  return out;
-}
+constexpr const char* kConfigName = "cfg.json";
+constexpr const char* kWeightsName = "sae_weights.safetensors";
+constexpr const char* kAverage = "expected_average_only_in";
 
 class WeightReader {
  public:
-  WeightReader(const SafetensorsFile& file, const SaeLensConfig& cfg) : file_(file), cfg_(cfg) {}
+  WeightReader(const TensorTable& table, const SaeLensConfig& cfg, SaeParts& parts)
+      : table_(table), cfg_(cfg), parts_(parts) {}
 
-  SaeWeights read() const {
-    const int64_t d_in = cfg_.sae.d_in;
-    const int64_t d_sae = cfg_.sae.d_sae;
-    SaeWeights w;
-    w.W_enc = tensor("W_enc", {d_in, d_sae});
-    w.W_dec = tensor("W_dec", {d_sae, d_in});
-    w.b_dec = tensor("b_dec", {d_in});
+  void read() {
+    refuse_scaling_factor();
+    const SaeConfig& config = parts_.config;
+    SaeWeights& w = parts_.weights;
+    w.W_enc = widened(table_, "W_enc", {config.d_in, config.d_sae});
+    w.W_dec = widened(table_, "W_dec", {config.d_sae, config.d_out});
+    w.b_dec = widened(table_, "b_dec", {config.d_out});
     if (cfg_.architecture == "gated") {
-      add_gate(w);
-    } else {
-      w.b_enc = latents("b_enc");
-      if (cfg_.sae.kind == SaeKind::kJumpRelu) w.threshold = threshold();
+      fold_gate(parts_, latents("r_mag"), latents("b_gate"), latents("b_mag"));
+      return;
     }
-    return w;
+    w.b_enc = latents("b_enc");
+    if (config.kind == SaeKind::kJumpRelu) read_threshold();
+    if (config.is_transcoder && table_.find("W_skip")) {
+      w.W_skip = widened(table_, "W_skip", {config.d_out, config.d_in});
+    }
+    const bool wants_skip = cfg_.architecture.find("skip") != std::string::npos;
+    require<DataError>(wants_skip == w.W_skip.defined(),
+                       "W_skip: expected for the skip architectures only");
+  }
+
+ private:
+  at::Tensor latents(const char* name) const {
+    return widened(table_, name, {parts_.config.d_sae});
   }
 
   // Legacy key; it changes codes unless all ones.
   void refuse_scaling_factor() const {
-    if (!file_.find("scaling_factor")) return;
+    if (!table_.find("scaling_factor")) return;
     const bool is_one = latents("scaling_factor").eq(1).all().item<bool>();
     require<DataError>(is_one,
                        "scaling_factor: got values other than 1, which are not implemented");
   }
 
- private:
-  at::Tensor tensor(const char* name, Shape shape) const { return widened(file_.get(name, shape)); }
-  at::Tensor latents(const char* name) const { return tensor(name, {cfg_.sae.d_sae}); }
-
-  at::Tensor threshold() const {
-    if (file_.find("log_threshold")) return latents("log_threshold").exp();
-    return latents("threshold");
+  void read_threshold() {
+    if (table_.find("topk_threshold")) {
+      const at::Tensor threshold = widened(table_.get("topk_threshold", {}));
+      set_threshold(parts_, threshold.item<double>(), "topk_threshold of a training checkpoint");
+    } else if (table_.find("log_threshold")) {
+      parts_.weights.threshold = latents("log_threshold").exp();
+      parts_.note("threshold", "e^log_threshold of a training checkpoint");
+    } else {
+      parts_.weights.threshold = latents("threshold");
+    }
   }
 
-  void add_gate(SaeWeights& w) const {
-    const at::Tensor gain = latents("r_mag").exp();
-    w.b_enc = latents("b_mag");
-    w.threshold = (w.b_enc - latents("b_gate") * gain).clamp_min(0);
-    w.W_enc = w.W_enc * gain;
-  }
-
-  const SafetensorsFile& file_;
+  const TensorTable& table_;
   const SaeLensConfig& cfg_;
+  SaeParts& parts_;
 };
 
-void fold_decoder_norm(SaeWeights& w) {
-  const at::Tensor norm = w.W_dec.norm(2, {1}).clamp_min(1e-8);
-  w.W_enc = w.W_enc * norm;
-  w.b_enc = w.b_enc * norm;
-  w.W_dec = w.W_dec / norm.unsqueeze(1);
+struct Factor {
+  double value;
+  std::string source;
+};
+
+std::optional<Factor> find_factor(const SaeSource& source,
+                                  const LoadSaeOptions& options,
+                                  const SaeLensConfig& cfg,
+                                  const std::optional<RegistryRow>& row) {
+  if (options.norm_scaling_factor) return Factor{*options.norm_scaling_factor, "the caller"};
+  if (cfg.norm_scaling_factor) return Factor{*cfg.norm_scaling_factor, kConfigName};
+  if (source.has("activation_scaler.json")) {
+    const Json& json = source.json("activation_scaler.json");
+    const double factor = json_field<double>(json, "scaling_factor", 0);
+    if (factor != 0) return Factor{factor, "activation_scaler.json"};
+  }
+  if (row && row->norm_scaling_factor) {
+    return Factor{*row->norm_scaling_factor, "assets/registry.json (" + row->source + ")"};
+  }
+  return {};
 }
 
-std::optional<double> factor_beside(const std::filesystem::path& folder) {
-  const auto path = folder / "activation_scaler.json";
-  if (!std::filesystem::exists(path)) return {};
-  const Json json = read_json_file(path);
-  if (!json.is_object() || !json.contains("scaling_factor")) return {};
-  if (!json.at("scaling_factor").is_number()) return {};
-  return json.at("scaling_factor").get<double>();
-}
-
-void fold_average(SaeWeights& w, std::optional<double> factor) {
+void fold_average(SaeParts& parts, const SaeLensConfig& cfg, const std::optional<Factor>& factor) {
   require<DataError>(
       factor.has_value(),
       "normalize_activations is expected_average_only_in and its factor is not in "
       "the files; give norm_scaling_factor (SAELens keeps it in pretrained_saes.yaml)");
-  require<DataError>(std::isfinite(*factor) && *factor > 0,
-                     "norm_scaling_factor: got ",
-                     *factor,
-                     ", expected a number > 0");
-  w.W_enc = w.W_enc * *factor;
-  w.W_dec = w.W_dec / *factor;
-  w.b_dec = w.b_dec / *factor;
-}
-
-Json read_cfg(const std::filesystem::path& path) {
-  const std::string text = read_text_file(path);
-  try {
-    return parse_json(text, path.string());
-  } catch (const ConfigError& e) {
-    throw DataError(e.what());
+  fold_scale(parts, factor->value, factor->source);
+  // A batch threshold compares with p |d_j|, and |d_j| has just been divided by s.
+  const bool is_batch = cfg.architecture.find("batchtopk") != std::string::npos;
+  if (is_batch && cfg.rescale_acts_by_decoder_norm) {
+    parts.weights.threshold = parts.weights.threshold / factor->value;
   }
 }
 
-Sae load(const std::filesystem::path& folder, const LoadSaeOptions& options) {
-  const SaeLensConfig cfg = parse_sae_lens_config(read_cfg(folder / "cfg.json"), "cfg.json");
-  const SafetensorsFile file(folder / "sae_weights.safetensors");
-  const WeightReader reader(file, cfg);
-  reader.refuse_scaling_factor();
-  SaeWeights weights = reader.read();
-  if (cfg.rescale_acts_by_decoder_norm && cfg.sae.kind == SaeKind::kTopK)
-    fold_decoder_norm(weights);
-  if (cfg.normalize_activations == "expected_average_only_in") {
-    std::optional<double> factor = options.norm_scaling_factor;
-    if (!factor) factor = cfg.norm_scaling_factor;
-    if (!factor) factor = factor_beside(folder);
-    fold_average(weights, factor);
+void apply_registry(SaeParts& parts, SaeLensConfig& cfg, const RegistryRow& row) {
+  const std::string where = row.release + "/" + row.id + " in assets/registry.json";
+  if (!row.normalize_activations.empty() &&
+      row.normalize_activations != cfg.normalize_activations) {
+    parts.note("norm", row.normalize_activations + " from " + where);
+    cfg.normalize_activations = row.normalize_activations;
+    parts.config.norm = sae_lens_norm(row.normalize_activations);
   }
-  return Sae(cfg.sae, std::move(weights));
-}
-
-TensorView view_of(const char* name, const at::Tensor& tensor) {
-  return {.name = name,
-          .dtype = tensor.scalar_type() == at::kHalf ? DType::kF16 : DType::kF32,
-          .shape = tensor.sizes().vec(),
-          .data = static_cast<const std::byte*>(tensor.data_ptr()),
-          .bytes = tensor.nbytes()};
+  if (row.center_writing_weights) {
+    parts.note("centring",
+               "trained on a model with centred writing weights (TransformerLens processing), "
+               "from " +
+                   where);
+  }
 }
 
 }  // namespace
 
-Sae load_sae(const std::filesystem::path& folder, const LoadSaeOptions& options) {
-  return with_context(concat("SAE ", folder.string()), [&] { return load(folder, options); });
+bool is_sae_lens(const SaeSource& source) {
+  if (source.has(kWeightsName)) return source.has(kConfigName) || !source.has("config.json");
+  return source.has(kConfigName) && !source.has("sae.safetensors") &&
+         source.names_like("", ".pt").empty();
+}
+
+SaeParts read_sae_lens(const SaeSource& source, const LoadSaeOptions& options) {
+  SaeLensConfig cfg = parse_sae_lens_config(source.json(kConfigName), kConfigName);
+  const std::optional<RegistryRow> row = find_registry_row(source.path_text(), options.release);
+  SaeParts parts{cfg.sae, {}};
+  if (row) apply_registry(parts, cfg, *row);
+  WeightReader(source.table(kWeightsName), cfg, parts).read();
+  if (cfg.normalize_activations == kAverage) {
+    fold_average(parts, cfg, find_factor(source, options, cfg, row));
+  }
+  // A jumprelu file ignores the flag, as SAELens does: its norms were folded when it was saved.
+  const bool competes = parts.config.kind != SaeKind::kStandard && cfg.architecture != "jumprelu";
+  if (cfg.rescale_acts_by_decoder_norm && competes) fold_decoder_norm(parts, true);
+  if (parts.config.norm != SaeNorm::kNone) {
+    parts.note("norm",
+               to_string(parts.config.norm) + " per token" +
+                   (parts.config.is_transcoder ? "" : ", undone on the output"));
+  }
+  return parts;
 }
 
 void save_sae(const Sae& sae, const std::filesystem::path& folder, SaveDType dtype) {
@@ -147,44 +161,18 @@ void save_sae(const Sae& sae, const std::filesystem::path& folder, SaveDType dty
     return out;
   };
   const SaeWeights& w = sae.weights();
-  const std::array<at::Tensor, 5> tensors = {
-      stored(w.W_enc), stored(w.b_enc), stored(w.W_dec), stored(w.b_dec), stored(w.threshold)};
-  std::vector<TensorView> views = {view_of("W_enc", tensors[0]),
-                                   view_of("b_enc", tensors[1]),
-                                   view_of("W_dec", tensors[2]),
-                                   view_of("b_dec", tensors[3])};
-  if (sae.config().kind == SaeKind::kJumpRelu) views.push_back(view_of("threshold", tensors[4]));
-  std::error_code failure;
-  std::filesystem::create_directories(folder, failure);
-  require<IoError>(!failure, folder.string(), ": cannot create the folder: ", failure.message());
-  write_safetensors(folder / "sae_weights.safetensors", views);
-  write_file_atomically(folder / "cfg.json",
-                        sae_lens_config_json(sae.config(), half).dump(2) + "\n");
-}
-
-void check_fits(const Sae& sae, const ModelConfig& model) {
-  const std::string& hook = sae.config().hook_name;
-  require<DataError>(!hook.empty(), "SAE: cfg.json names no hook_name");
-  Site site;
-  try {
-    site = parse_site(hook);
-  } catch (const ConfigError& e) {
-    throw DataError(concat("SAE hook_name: ", e.what()));
+  const bool has_skip = w.W_skip.defined();
+  const Json config = sae_lens_config_json(sae.config(), has_skip, half);
+  std::vector<NamedTensor> tensors = {{"W_enc", stored(w.W_enc)},
+                                      {"b_enc", stored(w.b_enc)},
+                                      {"W_dec", stored(w.W_dec)},
+                                      {"b_dec", stored(w.b_dec)}};
+  if (sae.config().kind == SaeKind::kJumpRelu) {
+    tensors.push_back({"threshold", stored(w.threshold)});
   }
-  require<DataError>(is_residual(site),
-                     "SAE hook_name: got ",
-                     hook,
-                     ", expected a residual site such as blocks.12.hook_resid_pre");
-  require<DataError>(site.layer >= 0 && site.layer < model.num_hidden_layers,
-                     "SAE hook_name: got ",
-                     hook,
-                     ", but the model has layers 0..",
-                     model.num_hidden_layers - 1);
-  require<DataError>(sae.d_in() == model.hidden_size,
-                     "SAE d_in: got ",
-                     sae.d_in(),
-                     ", expected the model's d_model=",
-                     model.hidden_size);
+  if (has_skip) tensors.push_back({"W_skip", stored(w.W_skip)});
+  write_tensors(folder / kWeightsName, std::move(tensors));
+  write_file_atomically(folder / kConfigName, config.dump(2) + "\n");
 }
 
 }  // namespace rebound

@@ -18,6 +18,7 @@ struct SelfCheck {
   double norm_ratio = 0;  // mean |out| / mean |x|
   // Whether the SAE's metadata say that it was trained on texts that begin with BOS.
   bool trained_with_bos = false;
+  std::string likely_cause;  // of an FVU above 1; "" otherwise
 
   std::string summary() const;  // one line
   Json to_json() const;
@@ -26,7 +27,16 @@ struct SelfCheck {
 // Runs the model up to the SAE's site. Throws DataError when the SAE does not fit the model.
 SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch& batch);
 
-// Throws DataError naming likely causes when FVU > 1 or is not a number, unless `allow_bad_fit`.
+// Why an SAE that should fit x [tokens, d_in] does not: x is tried minus its mean over d_in (a
+// model with centred writing weights) and times sqrt(d_in) / mean |x| (a scale that was not
+// folded). One clause for an error message.
+std::string likely_cause_of_bad_fit(const Sae& sae, const at::Tensor& x);
+
+// How to load the model of an SAE: an SAE trained on weights as TransformerLens has them says so in
+// metadata.transformer_lens_processing.
+ModelLoadOptions load_options_of(const Sae& sae, at::ScalarType dtype);
+
+// Throws DataError naming the likely cause when FVU > 1 or is not a number, unless `allow_bad_fit`.
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit = false);
 
 }  // namespace rebound

@@ -129,20 +129,25 @@ at::Tensor contexts_of(const std::vector<Document>& documents,
                        const ContextOptions& options) {
   const std::vector<int64_t> gap =
       tokenizer.encode(kBetweenDocuments, {.add_special_tokens = false});
+  const std::vector<int32_t> bos(tokenizer.adds_bos() ? 1 : 0,
+                                 static_cast<int32_t>(tokenizer.bos_id().value_or(0)));
+  const int64_t width = options.length - static_cast<int64_t>(bos.size());
+  require<DataError>(width > 0, "contexts: got length ", options.length, ", expected room behind BOS");
   std::vector<int32_t> stream;
   const auto append = [&](const std::vector<int64_t>& ids) {
     stream.insert(stream.end(), ids.begin(), ids.end());
   };
   for (size_t i = 0; i < documents.size(); ++i) {
-    const auto full = static_cast<int64_t>(stream.size()) / options.length;
+    const auto full = static_cast<int64_t>(stream.size()) / width;
     if (options.max_contexts >= 0 && full >= options.max_contexts) break;
     if (i > 0) append(gap);
     append(ids_of(documents[i], tokenizer, chat));
   }
-  auto contexts = static_cast<int64_t>(stream.size()) / options.length;
+  auto contexts = static_cast<int64_t>(stream.size()) / width;
   if (options.max_contexts >= 0) contexts = std::min(contexts, options.max_contexts);
-  stream.resize(static_cast<size_t>(contexts * options.length));
-  return at::tensor(stream, at::kInt).view({contexts, options.length});
+  stream.resize(static_cast<size_t>(contexts * width));
+  const at::Tensor cut = at::tensor(stream, at::kInt).view({contexts, width});
+  return bos.empty() ? cut : at::cat({at::full({contexts, 1}, bos[0], at::kInt), cut}, 1);
 }
 
 at::Tensor read_contexts(const std::vector<std::filesystem::path>& paths,

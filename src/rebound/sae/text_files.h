@@ -5,7 +5,8 @@
 //                      goes through the model's chat template
 //
 // The tokens of a file's documents in order, a blank line after each but the last, are one stream
-// that is cut every `length` tokens; a shorter rest is dropped. No BOS is added.
+// that is cut every `length` tokens; a shorter rest is dropped. A model whose tokenizer adds BOS
+// (Gemma, Llama) gets it at the start of every context, in place of one token of the stream.
 #pragma once
 
 #include <ATen/core/Tensor.h>

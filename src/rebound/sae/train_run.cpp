@@ -193,7 +193,7 @@ class TrainRun {
     config.model_name = model_.config().name;
     config.metadata = options_.metadata;
     config.metadata["context_size"] = contexts_.size(1);
-    config.metadata["prepend_bos"] = false;
+    if (!config.metadata.contains("prepend_bos")) config.metadata["prepend_bos"] = false;
     config.metadata["sink_norm_ratio"] = kSinkNormRatio;
     config.metadata["training"] = identity_of(options_, model_);
     config.metadata["training"]["target_l0"] = options_.target_l0;

@@ -30,15 +30,21 @@ void check_id(const GgufVocabulary& vocabulary, std::string_view name, std::opti
 }  // namespace
 
 void GgufVocabulary::validate() const {
-  require<DataError>(model == "gpt2",
+  require<DataError>(model == "gpt2" || is_sentence_piece(),
                      "tokenizer.ggml.model: got \"",
-                     model,
-                     "\", expected \"gpt2\" (byte-level BPE)");
+                     model.substr(0, 80),
+                     "\", expected \"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece BPE)");
   require<DataError>(!tokens.empty(), "tokenizer.ggml.tokens: got none, expected a vocabulary");
   require<DataError>(token_types.empty() || token_types.size() == tokens.size(),
                      "tokenizer.ggml.token_type: got ",
                      token_types.size(),
                      " types, expected ",
+                     tokens.size(),
+                     ", one per token");
+  require<DataError>(!is_sentence_piece() || scores.size() == tokens.size(),
+                     "tokenizer.ggml.scores: got ",
+                     scores.size(),
+                     " scores, expected ",
                      tokens.size(),
                      ", one per token");
   const std::set<std::string_view> distinct(tokens.begin(), tokens.end());
@@ -60,6 +66,10 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   vocabulary.pre = file.string("tokenizer.ggml.pre").value_or("default");
   vocabulary.tokens = file.strings("tokenizer.ggml.tokens").value_or(std::vector<std::string>{});
   vocabulary.merges = file.strings("tokenizer.ggml.merges").value_or(std::vector<std::string>{});
+  if (vocabulary.is_sentence_piece()) {
+    vocabulary.scores = file.floats("tokenizer.ggml.scores").value_or(std::vector<double>{});
+    vocabulary.add_space_prefix = file.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
+  }
   vocabulary.token_types =
       file.integers("tokenizer.ggml.token_type").value_or(std::vector<int64_t>{});
   vocabulary.bos_id = read_id(file, "bos_token_id");
@@ -67,7 +77,9 @@ GgufVocabulary read_gguf_vocabulary(const GgufFile& file) {
   vocabulary.unk_id = read_id(file, "unknown_token_id");
   vocabulary.pad_id = read_id(file, "padding_token_id");
   vocabulary.add_bos =
-      file.boolean("tokenizer.ggml.add_bos_token").value_or(vocabulary.pre == "llama-bpe");
+      file.boolean("tokenizer.ggml.add_bos_token")
+          .value_or(vocabulary.pre == "llama-bpe" ||
+                    (vocabulary.is_sentence_piece() && vocabulary.bos_id.has_value()));
   vocabulary.chat_template = file.string("tokenizer.chat_template");
   vocabulary.validate();
   return vocabulary;

@@ -100,6 +100,16 @@ Tokenizer Tokenizer::from_vocabulary(const GgufVocabulary& vocabulary) {
 }
 
 std::vector<int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  if (options.prepend_bos) {
+    const bool wants_bos = *options.prepend_bos;
+    options.prepend_bos.reset();
+    options.add_special_tokens = false;
+    std::vector<int64_t> ids = encode(text, options);
+    if (!wants_bos) return ids;
+    require<DataError>(bos_id().has_value(), "prepend_bos: got a tokenizer without BOS, expected one");
+    ids.insert(ids.begin(), *bos_id());
+    return ids;
+  }
   unsigned flags = 0;
   if (options.add_special_tokens) flags |= REBOUND_HF_ADD_SPECIAL;
   if (options.parse_special) flags |= REBOUND_HF_PARSE_SPECIAL;
@@ -142,6 +152,10 @@ int64_t Tokenizer::vocabulary_size() const {
 }
 
 std::optional<int64_t> Tokenizer::bos_id() const { return state_->bos_id; }
+bool Tokenizer::adds_bos() const {
+  const std::vector<int64_t> ids = encode("");
+  return bos_id() && !ids.empty() && ids.front() == *bos_id();
+}
 std::optional<int64_t> Tokenizer::eos_id() const { return state_->eos_id; }
 const SpecialTexts& Tokenizer::special_texts() const { return state_->special; }
 const std::vector<ControlToken>& Tokenizer::control_tokens() const { return state_->control; }

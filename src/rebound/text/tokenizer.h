@@ -32,6 +32,9 @@ struct SpecialTexts {
 struct EncodeOptions {
   // Tokens that the post-processor puts around a text, for example BOS.
   bool add_special_tokens = true;
+  // In place of that: BOS in front or not, whatever the file says (TransformerLens prepends it to
+  // GPT-2's texts, whose tokenizer does not). Throws DataError if there is no BOS.
+  std::optional<bool> prepend_bos = std::nullopt;
   // Whether "<|im_end|>" in the text is that token. If not, it is spelled out, and no text
   // whatever becomes a control token.
   bool parse_special = true;
@@ -69,6 +72,7 @@ class Tokenizer {
 
   int64_t vocabulary_size() const;  // added tokens included
   std::optional<int64_t> bos_id() const;
+  bool adds_bos() const;  // encode() puts BOS in front unless told otherwise
   std::optional<int64_t> eos_id() const;
   const SpecialTexts& special_texts() const;
   const std::vector<ControlToken>& control_tokens() const;  // by id

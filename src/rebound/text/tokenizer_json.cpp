@@ -5,6 +5,8 @@
 
 #include "rebound/base/error.h"
 #include "rebound/base/json.h"
+#include "rebound/text/added_tokens.h"
+#include "rebound/text/sentence_piece.h"
 
 namespace rebound {
 namespace {
@@ -76,41 +78,24 @@ Json model_json(const GgufVocabulary& vocabulary, const PreTokenizer& row) {
           {"merges", vocabulary.merges}};
 }
 
-Json added_tokens_json(const GgufVocabulary& vocabulary) {
-  Json added = Json::array();
-  for (size_t id = 0; id < vocabulary.token_types.size(); ++id) {
-    const int64_t type = vocabulary.token_types[id];
-    const bool is_added = type == GgufVocabulary::kControl || type == GgufVocabulary::kUserDefined;
-    if (!is_added || vocabulary.tokens[id].empty()) continue;
-    added.push_back({{"id", id},
-                     {"content", vocabulary.tokens[id]},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", type == GgufVocabulary::kControl}});
-  }
-  return added;
+Json post_processor_of(const GgufVocabulary& vocabulary) {
+  return vocabulary.add_bos ? bos_template_json(vocabulary) : byte_level(true);
 }
 
-Json post_processor_json(const GgufVocabulary& vocabulary) {
-  if (!vocabulary.add_bos) return byte_level(true);
-  const std::string& bos = vocabulary.tokens.at(static_cast<size_t>(vocabulary.bos_id.value()));
-  const Json bos_piece = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
-  const auto text_piece = [](const char* name, int type_id) {
-    return Json{{"Sequence", {{"id", name}, {"type_id", type_id}}}};
-  };
-  const Json bos_token = {{"id", bos}, {"ids", {*vocabulary.bos_id}}, {"tokens", {bos}}};
-  return {{"type", "TemplateProcessing"},
-          {"single", Json::array({bos_piece, text_piece("A", 0)})},
-          {"pair", Json::array({bos_piece, text_piece("A", 0), bos_piece, text_piece("B", 1)})},
-          {"special_tokens", {{bos, bos_token}}}};
+std::string dump(const Json& json) {
+  try {
+    return json.dump();
+  } catch (const Json::exception&) {
+    throw DataError(
+        "tokenizer.ggml.tokens or merges: got bytes that are not UTF-8, expected UTF-8");
+  }
 }
 
 }  // namespace
 
 std::string compose_tokenizer_json(const GgufVocabulary& vocabulary) {
   vocabulary.validate();
+  if (vocabulary.is_sentence_piece()) return dump(sentence_piece_json(vocabulary));
   const PreTokenizer& row = find_pre_tokenizer(vocabulary.pre);
   const Json json = {{"version", "1.0"},
                      {"truncation", nullptr},
@@ -118,15 +103,10 @@ std::string compose_tokenizer_json(const GgufVocabulary& vocabulary) {
                      {"added_tokens", added_tokens_json(vocabulary)},
                      {"normalizer", row.normalizes_nfc ? Json{{"type", "NFC"}} : Json(nullptr)},
                      {"pre_tokenizer", pre_tokenizer_json(row)},
-                     {"post_processor", post_processor_json(vocabulary)},
+                     {"post_processor", post_processor_of(vocabulary)},
                      {"decoder", byte_level(true)},
                      {"model", model_json(vocabulary, row)}};
-  try {
-    return json.dump();
-  } catch (const Json::exception&) {
-    throw DataError(
-        "tokenizer.ggml.tokens or merges: got bytes that are not UTF-8, expected UTF-8");
-  }
+  return dump(json);
 }
 
 }  // namespace rebound

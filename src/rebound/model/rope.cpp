@@ -1,0 +1,73 @@
+#include "rebound/model/rope.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+namespace rebound {
+namespace {
+
+// What a frequency is divided by under the rule of Llama 3.1: with w = wavelength,
+//   1 for w < original / high, factor for w > original / low, and between
+//   1 / ((1 - s) / factor + s), s = (original / w - low) / (high - low).
+double llama3_divisor(double frequency, const RopeScaling& scaling) {
+  const double wavelength = 2 * M_PI / frequency;
+  const auto original = static_cast<double>(scaling.original_max_position_embeddings);
+  const double low = scaling.low_freq_factor, high = scaling.high_freq_factor;
+  if (wavelength < original / high) return 1;
+  if (wavelength > original / low) return scaling.factor;
+  const double share = (original / wavelength - low) / (high - low);
+  return 1 / ((1 - share) / scaling.factor + share);
+}
+
+double divisor(double frequency, size_t i, const RopeScaling& scaling) {
+  switch (scaling.kind) {
+    case RopeScaling::Kind::kLinear:
+      return scaling.factor;
+    case RopeScaling::Kind::kLlama3:
+      return llama3_divisor(frequency, scaling);
+    case RopeScaling::Kind::kDivisors:
+      return scaling.divisors.at(i);
+    default:
+      return 1;
+  }
+}
+
+at::Tensor rotate_half(const at::Tensor& x) {
+  const auto halves = x.chunk(2, -1);
+  return at::cat({-halves[1], halves[0]}, -1);
+}
+
+}  // namespace
+
+std::vector<double> rope_frequencies(double theta, int64_t rotary_dim, const RopeScaling& scaling) {
+  std::vector<double> frequencies;
+  for (int64_t i = 0; i < rotary_dim / 2; ++i) {
+    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim);
+    const double frequency = std::pow(theta, -exponent);
+    frequencies.push_back(frequency / divisor(frequency, static_cast<size_t>(i), scaling));
+  }
+  return frequencies;
+}
+
+RopeTable::RopeTable(const std::vector<double>& frequencies,
+                     int64_t max_positions,
+                     at::Device device) {
+  const at::Tensor frequency = at::tensor(frequencies, at::kDouble).to(at::kFloat);
+  const at::Tensor angle = at::outer(at::arange(max_positions, at::kFloat), frequency).to(device);
+  cos = angle.cos();
+  sin = angle.sin();
+}
+
+at::Tensor RopeTable::rotate(const at::Tensor& heads, const at::Tensor& position) const {
+  const int64_t rotary_dim = 2 * cos.size(1), rest = heads.size(-1) - rotary_dim;
+  const auto at_positions = [&](const at::Tensor& table) {
+    const at::Tensor half = table.index({position}).unsqueeze(2);  // [batch, rows, 1, half]
+    return at::cat({half, half}, -1);
+  };
+  const at::Tensor turning = rest ? heads.narrow(-1, 0, rotary_dim) : heads;
+  const at::Tensor turned = turning * at_positions(cos) + rotate_half(turning) * at_positions(sin);
+  return rest ? at::cat({turned, heads.narrow(-1, rotary_dim, rest)}, -1) : turned;
+}
+
+}  // namespace rebound

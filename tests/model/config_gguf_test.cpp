@@ -1,0 +1,94 @@
+#include "rebound/model/config_gguf.h"
+
+#include <gtest/gtest.h>
+
+#include "model/family_fixture.h"
+#include "rebound/base/error.h"
+#include "rebound/base/file.h"
+#include "support/failures.h"
+
+namespace rebound {
+namespace {
+
+class GgufFamilyTest : public FamilyTest {
+ protected:
+  Transformer gguf_ = load_model((family_folder(GetParam()) / "model.gguf").string());
+
+  // The folder's model without what the format cannot say.
+  Transformer expected() const {
+    ModelConfig config = model_.config();
+    config.query_pre_attn_scalar = 0;
+    if (config.model_type == "qwen3") config.layer_kinds.clear();
+    return Transformer(config, model_.weights());
+  }
+};
+
+TEST_P(GgufFamilyTest, TheFileGivesTheLogitsOfTheFolder) {
+  const Transformer folder = expected();
+  for (const Json& prompt : golden_.at("prompts")) {
+    EXPECT_LT(relative_gap(last_logits(gguf_, ids_of(prompt)), last_logits(folder, ids_of(prompt))),
+              1e-5);
+  }
+}
+
+TEST_P(GgufFamilyTest, ItsWeightsAreThoseOfTheFolder) {
+  for (size_t i = 0; i < model_.weights().layers.size(); ++i) {
+    const LayerWeights& got = gguf_.weights().layers[i];
+    const LayerWeights& want = model_.weights().layers[i];
+    EXPECT_TRUE(at::equal(got.qkv, want.qkv)) << i;
+    EXPECT_TRUE(at::equal(got.gate_up, want.gate_up)) << i;
+    for (const auto& [a, b] : {std::pair{got.qkv_bias, want.qkv_bias},
+                               std::pair{got.attn_norm, want.attn_norm},
+                               std::pair{got.attn_out_norm, want.attn_out_norm},
+                               std::pair{got.q_norm, want.q_norm}}) {
+      ASSERT_EQ(a.defined(), b.defined());
+      if (a.defined()) {
+        EXPECT_LT(relative_gap(a, b), 1e-6) << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families,
+                         GgufFamilyTest,
+                         ::testing::ValuesIn(kFamilies),
+                         [](const auto& info) { return std::string(info.param); });
+
+// The error of a family's GGUF file in which `from` is `to`, texts of one length.
+std::string error_with(const std::string& family, const std::string& from, const std::string& to) {
+  std::string bytes = read_text_file(family_folder(family) / "model.gguf");
+  const size_t at = bytes.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  EXPECT_EQ(from.size(), to.size());
+  bytes.replace(at, from.size(), to);
+  const auto path = fresh_folder("gguf") / "model.gguf";
+  write_file_atomically(path, bytes);
+  return message_of<DataError>([&] { load_model(path.string()); });
+}
+
+void expect_in(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
+TEST(ConfigGgufTest, AKeyThatIsNotKnownIsRefused) {
+  expect_in(error_with("qwen2", "qwen2.rope.freq_base", "qwen2.rope.freq_bass"),
+            "qwen2.rope.freq_bass");
+}
+
+TEST(ConfigGgufTest, AnArchitectureThatIsNotKnownIsNamed) {
+  const std::string error = error_with("gemma2", "gemma2", "gemma9");
+  expect_in(error, "\"gemma9\"");
+  expect_in(error, "gemma3");
+}
+
+TEST(ConfigGgufTest, AKindOfRopeThatIsNotImplementedIsRefused) {
+  expect_in(error_with("llama_linear", "linear", "quadra"), "quadra");
+}
+
+TEST(ConfigGgufTest, ATensorThatTheFamilyDoesNotUseIsRefused) {
+  expect_in(error_with("gemma", "blk.2.attn_norm.weight", "blk.2.attn_nurm.weight"), "attn_norm");
+  expect_in(error_with("llama", "rope_freqs.weight", "rope_frogs.weight"), "rope_frogs.weight");
+}
+
+}  // namespace
+}  // namespace rebound
