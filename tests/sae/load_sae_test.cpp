@@ -61,6 +61,12 @@ TEST(LoadSaeTest, ASetAsksForOneOfItsFiles) {
             "blocks.5.mlp.hook_in");
 }
 
+TEST(LoadSaeTest, AReleaseForAFormatWithoutRegistryIsRefused) {
+  const fs::path path = FormatCase("gemma_scope_res").path();
+  expect_in(message_of<ConfigError>([&] { load_sae(path, {.release = "some/row"}); }),
+            "--release: got some/row for format gemma_scope");
+}
+
 TEST(LoadSaeTest, BothSchemasOfAePtAreToldApart) {
   const Sae plain = FormatCase("dictionary_learning_BatchTopKSAE").load();
   EXPECT_THROW(fold_of(plain, "bias_scale"), DataError);

@@ -96,9 +96,20 @@ void apply_sites(SaeParts& parts, const LoadSaeOptions& options) {
   }
 }
 
+// An option that a format has no use for is a mistake, not a wish.
+void require_used(const LoadSaeOptions& options, const std::string& format) {
+  require<ConfigError>(options.release.empty() || format == "saelens" || format == "llama_scope_r1",
+                       "--release: got ",
+                       options.release,
+                       " for format ",
+                       format,
+                       ", expected it with saelens or llama_scope_r1, which take rows of assets/registry.json");
+}
+
 Sae load(const std::filesystem::path& path, const LoadSaeOptions& options) {
   const SaeSource source(path);
   const SaeFormat& format = chosen_format(source, options);
+  require_used(options, format.name);
   SaeParts parts = format.read(source, options);
   parts.config.format = format.name;
   apply_sites(parts, options);
