@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "format_text.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
@@ -33,13 +34,6 @@ struct FamilyFlags {
   int64_t contexts = kContexts;
   bool resume = false;
 };
-
-template <class... Numbers>
-std::string text(const char* format, Numbers... numbers) {
-  char line[96];
-  std::snprintf(line, sizeof line, format, numbers...);
-  return line;
-}
 
 at::Tensor byte_contexts(const std::vector<fs::path>& paths, int64_t length, int64_t most) {
   const Tokenizer tokenizer = Tokenizer::from_json(byte_tokenizer_json());
@@ -80,11 +74,11 @@ void print_curve(const ScalingCurve& curve) {
          std::to_string(run.d_model),
          std::to_string(run.parameters),
          std::to_string(run.tokens),
-         text("%.3g", run.compute),
-         text("%.4f", run.loss),
-         text("%.4f", said),
-         text("%+.2f %%", 100 * (said / run.loss - 1)),
-         from_others ? text("%+.2f %%", 100 * (*from_others / run.loss - 1)) : "-"});
+         format_text("%.3g", run.compute),
+         format_text("%.4f", run.loss),
+         format_text("%.4f", said),
+         format_text("%+.2f %%", 100 * (said / run.loss - 1)),
+         from_others ? format_text("%+.2f %%", 100 * (*from_others / run.loss - 1)) : "-"});
   };
   for (size_t i = 0; i < curve.runs.size(); ++i) add(curve.runs[i], true, others[i]);
   for (const ScalingRun& run : curve.held_out) add(run, false, std::nullopt);

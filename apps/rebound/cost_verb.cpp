@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cost_family.h"
+#include "format_text.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
 #include "rebound/base/error.h"
@@ -36,11 +37,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* kCurves = "assets/scaling";
 constexpr const char* kHeldOut = "data/text/heldout.txt.gz";
-constexpr int64_t kContexts = 32, kCheckContexts = 8;
+constexpr int64_t kCostContexts = 32, kCheckContexts = 8;
 
 struct CostFlags {
   std::string sae, defence, model, curve, text;  // empty: not given
-  int64_t contexts = 0;                          // 0: the curve's, else kContexts
+  int64_t contexts = 0;                          // 0: the curve's, else kCostContexts
 };
 
 std::vector<fs::path> shipped_curves() {
@@ -101,7 +102,7 @@ CostText choose_text(const CostFlags& flags, const CurveChoice& choice) {
       flags.text.empty() ? find_text(text.name, choice.file.parent_path()) : fs::path(flags.text);
   text.sha256 = sha256_of_file(text.path);
   text.cut.length = of_curve ? of_curve->context_length : kSaeContextLength;
-  const int64_t usual = of_curve ? of_curve->contexts : kContexts;
+  const int64_t usual = of_curve ? of_curve->contexts : kCostContexts;
   text.cut.max_contexts = flags.contexts > 0 ? flags.contexts : usual;
   return text;
 }
@@ -155,22 +156,15 @@ Json curve_json(const CurveChoice& choice, const ComputePrice& price) {
           {"training_compute", choice.run ? Json(choice.run->compute) : Json()}};
 }
 
-template <class... Numbers>
-std::string text(const char* format, Numbers... numbers) {
-  char line[96];
-  std::snprintf(line, sizeof line, format, numbers...);
-  return line;
-}
-
 std::string percent(const std::optional<ComputeShare>& share) {
   if (!share) return "-";
   const Estimate& e = share->share;
-  if (share->relation == ShareRelation::kBelow) return text("< %.2f %%", 100 * e.value);
-  if (share->relation == ShareRelation::kAbove) return text("> %.1f %%", 100 * e.value);
-  return text("%.1f %% [%.1f, %.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
+  if (share->relation == ShareRelation::kBelow) return format_text("< %.2f %%", 100 * e.value);
+  if (share->relation == ShareRelation::kAbove) return format_text("> %.1f %%", 100 * e.value);
+  return format_text("%.1f %% [%.1f, %.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
 }
 
-void print(const CostResult& result, const std::string& model, const CostText& from) {
+void print_cost(const CostResult& result, const std::string& model, const CostText& from) {
   std::printf("%s, %s\n", model.c_str(), from.name.c_str());
   Table table{.title = "with 95 % intervals",
               .columns = {{""},
@@ -178,13 +172,13 @@ void print(const CostResult& result, const std::string& model, const CostText& f
                           {"more than as it is", true},
                           {"compute worth", true},
                           {"of what training took", true}},
-              .rows = {{"as it is", text("%.4f", result.ce_clean), "", "100 %", ""}}};
+              .rows = {{"as it is", format_text("%.4f", result.ce_clean), "", "100 %", ""}}};
   if (!result.reason.empty()) table.rows[0][3] = "-";
   for (const SpliceCost& cost : result.costs) {
     const Estimate& d = cost.delta_ce;
     table.rows.push_back({cost.name == "spliced" ? cost.name : cost.name + " ablation",
-                          text("%.4f", cost.ce),
-                          text("%.4f [%.4f, %.4f]", d.value, d.low, d.high),
+                          format_text("%.4f", cost.ce),
+                          format_text("%.4f [%.4f, %.4f]", d.value, d.low, d.high),
                           percent(cost.share),
                           percent(cost.of_training)});
   }
@@ -239,7 +233,7 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
       measure(model, splice, contexts, usable, choice.run ? choice.run->compute : 0);
   if (!reason.empty()) result.reason = reason;
   const std::string name = fs::path(path).filename().string();
-  if (!common.json) return print(result, name, from);
+  if (!common.json) return print_cost(result, name, from);
 
   Json json = result_json(result);
   json["model"] = name;

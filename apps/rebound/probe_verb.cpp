@@ -36,7 +36,7 @@ class Clock {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-struct Outcome {
+struct ProbeOutcome {
   ProbeTask task;
   Site site;
   Pooler pooler;
@@ -44,8 +44,8 @@ struct Outcome {
   Json facts;  // everything but the rows
 };
 
-Outcome measure(const ProbeFlags& flags, const CommonFlags& common) {
-  Outcome out;
+ProbeOutcome measure_probe(const ProbeFlags& flags, const CommonFlags& common) {
+  ProbeOutcome out;
   out.pooler = parse_pooler(flags.pool);
   require<ConfigError>(flags.cache_mb >= 0, "--cache-mb must be >= 0, got ", flags.cache_mb);
   out.task = load_task(flags);
@@ -89,7 +89,7 @@ Outcome measure(const ProbeFlags& flags, const CommonFlags& common) {
   return out;
 }
 
-Json json_of(const Outcome& outcome) {
+Json probe_json(const ProbeOutcome& outcome) {
   Json json = outcome.facts;
   json["rows"] = Json::array();
   for (const ProbeRow& row : outcome.report.rows) json["rows"].push_back(row.to_json());
@@ -107,7 +107,7 @@ std::string estimate_text(const Estimate& e) {
 }
 
 // One line per probe, one column per split: AUROC with its interval, and TPR at 1 % FPR.
-Table table_of(const Outcome& outcome) {
+Table probe_table(const ProbeOutcome& outcome) {
   Table table = {.title = concat(outcome.task.name, ": AUROC [95 %], TPR at 1 % FPR"),
                  .columns = {{"probe"}},
                  .rows = {}};
@@ -131,7 +131,7 @@ Table table_of(const Outcome& outcome) {
   return table;
 }
 
-void print(const Outcome& outcome) {
+void print_probe(const ProbeOutcome& outcome) {
   constexpr size_t kWidth = 200;
   std::printf("%s, pool %s, %s\n",
               outcome.facts["model"].get<std::string>().c_str(),
@@ -153,19 +153,19 @@ void print(const Outcome& outcome) {
                 dropped.across_splits.size(),
                 dropped.contradictory.size());
   }
-  std::fputs(text_tables({table_of(outcome)}, kWidth).c_str(), stdout);
+  std::fputs(text_tables({probe_table(outcome)}, kWidth).c_str(), stdout);
 }
 
-void save(const Outcome& outcome, const fs::path& folder) {
+void save_probe_outcome(const ProbeOutcome& outcome, const fs::path& folder) {
   std::error_code failure;
   fs::create_directories(folder, failure);
   require<IoError>(!failure, folder.string(), ": cannot create: ", failure.message());
-  write_file_atomically(folder / "probe.json", json_of(outcome).dump(1) + "\n");
+  write_file_atomically(folder / "probe.json", probe_json(outcome).dump(1) + "\n");
   save_probe({outcome.task.name, outcome.site, outcome.pooler, outcome.report.dense.model},
              folder / "dense.safetensors");
 }
 
-void list_tasks(bool as_json) {
+void list_probe_tasks(bool as_json) {
   Json tasks = Json::array();
   for (const std::string& name : task_names()) {
     ProbeFlags flags;
@@ -191,14 +191,14 @@ void list_tasks(bool as_json) {
 }
 
 void probe(const ProbeFlags& flags, const CommonFlags& common) {
-  if (flags.is_listing) return list_tasks(common.json);
+  if (flags.is_listing) return list_probe_tasks(common.json);
   if (!flags.monitor.empty()) return run_monitor(flags, common);
-  const Outcome outcome = measure(flags, common);
-  if (!flags.out.empty()) save(outcome, flags.out);
+  const ProbeOutcome outcome = measure_probe(flags, common);
+  if (!flags.out.empty()) save_probe_outcome(outcome, flags.out);
   if (common.json) {
-    std::printf("%s\n", json_of(outcome).dump().c_str());
+    std::printf("%s\n", probe_json(outcome).dump().c_str());
   } else {
-    print(outcome);
+    print_probe(outcome);
   }
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kContext = 128;  // tokens, as SAEBench's
+constexpr int64_t kScrContext = 128;  // tokens, as SAEBench's
 
 // Requests of harmful_intent's train and test splits, each in both wrappers of training: label 1 is
 // a harmful request, spurious 1 the first wrapper. Every combination is there by construction.
@@ -53,13 +53,13 @@ Json counts_of(const ScrTask& task) {
   return counts;
 }
 
-std::string fixed(double value) {
+std::string three_decimals(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3f", value);
   return text;
 }
 
-void print(const ScrReport& report, const Json& json) {
+void print_scr(const ScrReport& report, const Json& json) {
   constexpr size_t kWidth = 160;
   Table table{.title = json.at("task").get<std::string>(),
               .columns = {{"removed"},
@@ -75,10 +75,10 @@ void print(const ScrReport& report, const Json& json) {
   for (const ScrRow& row : report.rows) {
     table.rows.push_back({row.removed + (row.is_reported ? " *" : ""),
                           std::to_string(row.n),
-                          fixed(row.clean),
-                          fixed(row.original),
-                          fixed(row.changed),
-                          fixed(row.scr)});
+                          three_decimals(row.clean),
+                          three_decimals(row.original),
+                          three_decimals(row.changed),
+                          three_decimals(row.scr)});
   }
   std::printf("%s, %s, %lld training texts (%lld for the biased probe), %lld test texts\n",
               json.at("model").get<std::string>().c_str(),
@@ -102,7 +102,7 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
   const auto sae = sae_of(place);
   usable_counts(flags.options.n, {}, sae->d_sae());  // before the model is read
   const std::string path = flags.model.empty() ? find_default_model() : flags.model;
-  const HarvestOptions harvest = {.max_tokens = kContext};
+  const HarvestOptions harvest = {.max_tokens = kScrContext};
   const ProbeTask texts = {.name = task.name, .is_chat = task.is_chat, .texts = task.texts};
   const auto chat = load_chat_template(path);
   const auto ids = encode_texts(texts, load_tokenizer(path), chat ? &*chat : nullptr, harvest);
@@ -136,7 +136,7 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
   if (common.json) {
     std::printf("%s\n", json.dump().c_str());
   } else {
-    print(report, json);
+    print_scr(report, json);
   }
 }
 

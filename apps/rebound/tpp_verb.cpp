@@ -28,8 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kDefaultSae = "assets/sae/smollm2-135m-instruct-l12";
-constexpr size_t kSelfCheckTexts = 24;
-constexpr int64_t kContext = 128;  // tokens, as SAEBench's
+constexpr size_t kTppCheckTexts = 24;
+constexpr int64_t kTppContext = 128;  // tokens, as SAEBench's
 
 struct TppFlags {
   std::string task = "wikitext_topic_6";
@@ -74,12 +74,12 @@ Json counts_of(const ClassTask& task) {
   return counts;
 }
 
-struct Outcome {
+struct TppOutcome {
   TppReport report;
   Json json;
 };
 
-Json json_of(const TppReport& report, const ClassTask& task) {
+Json tpp_json(const TppReport& report, const ClassTask& task) {
   Json json = {{"rows", Json::array()}, {"scores", Json::array()}, {"lambda", Json::object()}};
   for (const TppRow& row : report.rows) json["rows"].push_back(row.to_json());
   for (const auto& [n, tpp] : report.scores) json["scores"].push_back({{"n", n}, {"tpp", tpp}});
@@ -89,7 +89,7 @@ Json json_of(const TppReport& report, const ClassTask& task) {
 }
 
 // What needs no model is looked at before the model is read.
-Outcome measure(const TppFlags& flags, const CommonFlags& common) {
+TppOutcome measure_tpp(const TppFlags& flags, const CommonFlags& common) {
   require<ConfigError>(flags.cache_mb >= 0, "--cache-mb must be >= 0, got ", flags.cache_mb);
   flags.options.recovery.validate();
   const ClassTask task = first_of_each(read_class_task(path_of(flags)), flags.texts);
@@ -105,13 +105,13 @@ Outcome measure(const TppFlags& flags, const CommonFlags& common) {
                          ", the latents of the SAE");
   }
   const std::string path = find_model(flags.model);
-  const HarvestOptions harvest = {.max_tokens = kContext};
+  const HarvestOptions harvest = {.max_tokens = kTppContext};
   const ProbeTask texts = {.name = task.name, .texts = task.texts};
   const auto ids = encode_texts(texts, load_tokenizer(path), nullptr, harvest);
   const Transformer model =
       load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
   check_fits(sae, model.config());
-  const auto few = static_cast<int64_t>(std::min(ids.size(), kSelfCheckTexts));
+  const auto few = static_cast<int64_t>(std::min(ids.size(), kTppCheckTexts));
   require_good_fit(self_check(
       sae,
       model,
@@ -120,8 +120,8 @@ Outcome measure(const TppFlags& flags, const CommonFlags& common) {
   ActivationCache cache(
       static_cast<int64_t>(ids.size()), model.d_model(), {.memory_bytes = flags.cache_mb << 20});
   harvest_texts(model, parse_site(sae.config().hook_name), ids, cache, harvest);
-  Outcome out = {.report = run_tpp(task, cache, sae, flags.options)};
-  out.json = json_of(out.report, task);
+  TppOutcome out = {.report = run_tpp(task, cache, sae, flags.options)};
+  out.json = tpp_json(out.report, task);
   out.json.update({{"task", task.name},
                    {"hook", sae.config().hook_name},
                    {"model", fs::path(path).filename()},
@@ -145,7 +145,7 @@ std::string fixed(double value, const char* format = "%.3f") {
 
 std::string share(int64_t count, int64_t n) { return n == 0 ? "-" : concat(count, "/", n); }
 
-Table table_of(const TppReport& report, const std::string& title) {
+Table tpp_table(const TppReport& report, const std::string& title) {
   Table table = {.title = title,
                  .columns = {{"class"},
                              {"n", true},
@@ -186,7 +186,7 @@ Table table_of(const TppReport& report, const std::string& title) {
   return table;
 }
 
-void print(const Outcome& outcome) {
+void print_tpp(const TppOutcome& outcome) {
   constexpr size_t kWidth = 200;
   const Json& json = outcome.json;
   std::printf("%s, %s, %lld classes, budget %g\n",
@@ -194,21 +194,21 @@ void print(const Outcome& outcome) {
               json["hook"].get<std::string>().c_str(),
               static_cast<long long>(json["texts"].size()),
               json["budget"].get<double>());
-  const Table table = table_of(outcome.report, json["task"].get<std::string>());
+  const Table table = tpp_table(outcome.report, json["task"].get<std::string>());
   std::fputs(text_tables({table}, kWidth).c_str(), stdout);
   for (const auto& [n, tpp] : outcome.report.scores) {
     std::printf("  TPP_%lld %.3f\n", static_cast<long long>(n), tpp);
   }
 }
 
-void save(const Outcome& outcome, const fs::path& folder) {
+void save_tpp(const TppOutcome& outcome, const fs::path& folder) {
   std::error_code failure;
   fs::create_directories(folder, failure);
   require<IoError>(!failure, folder.string(), ": cannot create: ", failure.message());
   write_file_atomically(folder / "tpp.json", outcome.json.dump(1) + "\n");
 }
 
-void list_tasks(bool as_json) {
+void list_tpp_tasks(bool as_json) {
   Json tasks = Json::array();
   for (const std::string& name : task_names()) {
     TppFlags flags;
@@ -230,7 +230,7 @@ void list_tasks(bool as_json) {
 }
 
 void tpp(const TppFlags& flags, const CommonFlags& common) {
-  if (flags.is_listing) return list_tasks(common.json);
+  if (flags.is_listing) return list_tpp_tasks(common.json);
   if (flags.is_scr) {
     return run_scr_verb({.data = flags.data,
                          .model = flags.model,
@@ -241,12 +241,12 @@ void tpp(const TppFlags& flags, const CommonFlags& common) {
                          .options = {flags.options.n, flags.options.probe, flags.options.seed}},
                         common);
   }
-  const Outcome outcome = measure(flags, common);
-  if (!flags.out.empty()) save(outcome, flags.out);
+  const TppOutcome outcome = measure_tpp(flags, common);
+  if (!flags.out.empty()) save_tpp(outcome, flags.out);
   if (common.json) {
     std::printf("%s\n", outcome.json.dump().c_str());
   } else {
-    print(outcome);
+    print_tpp(outcome);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "format_text.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
 #include "rebound/audit/utility_report.h"
@@ -42,22 +43,18 @@ AnswerSubject load(const std::string& given, bool is_bfloat16) {
   return subject;
 }
 
-template <class... Numbers>
-std::string text(const char* format, Numbers... numbers) {
-  char line[96];
-  std::snprintf(line, sizeof line, format, numbers...);
-  return line;
+std::string nats(const Estimate& e) {
+  return format_text("%.4f [%.4f, %.4f]", e.value, e.low, e.high);
 }
-
-std::string nats(const Estimate& e) { return text("%.4f [%.4f, %.4f]", e.value, e.low, e.high); }
 
 std::string percent_of(const Share& share) {
   if (share.n == 0) return "-";
-  return text("%.1f %% [%.1f, %.1f]", 100 * share.value(), 100 * share.low, 100 * share.high);
+  return format_text(
+      "%.1f %% [%.1f, %.1f]", 100 * share.value(), 100 * share.low, 100 * share.high);
 }
 
 std::string points(const Estimate& e) {
-  return text("%+.1f [%+.1f, %+.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
+  return format_text("%+.1f [%+.1f, %+.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
 }
 
 using Cells = std::vector<std::string>;
@@ -79,8 +76,8 @@ Table table_of(const Utility& utility) {
     const std::string n = std::to_string(cost->contexts.size());
     const Estimate top1 = cost->mean(&ContextCost::top1_agreement);
     table.rows.push_back({"cross-entropy, nats a token",
-                          text("%.4f", cost->mean(&ContextCost::ce_base).value),
-                          text("%.4f", cost->mean(&ContextCost::ce_defended).value),
+                          format_text("%.4f", cost->mean(&ContextCost::ce_base).value),
+                          format_text("%.4f", cost->mean(&ContextCost::ce_defended).value),
                           nats(cost->delta_ce()),
                           n});
     table.rows.push_back(
@@ -88,7 +85,7 @@ Table table_of(const Utility& utility) {
     table.rows.push_back(
         {"same likeliest token",
          "",
-         text("%.1f %% [%.1f, %.1f]", 100 * top1.value, 100 * top1.low, 100 * top1.high),
+         format_text("%.1f %% [%.1f, %.1f]", 100 * top1.value, 100 * top1.low, 100 * top1.high),
          "",
          n});
   }
@@ -107,7 +104,7 @@ Table table_of(const Utility& utility) {
   return table;
 }
 
-void print(const Utility& utility, const std::string& model, size_t n_clamps) {
+void print_utility(const Utility& utility, const std::string& model, size_t n_clamps) {
   constexpr size_t kWidth = 140;
   std::printf("%s, %zu %s\n", model.c_str(), n_clamps, n_clamps == 1 ? "clamp" : "clamps");
   std::fputs(text_tables({table_of(utility)}, kWidth).c_str(), stdout);
@@ -131,7 +128,7 @@ void run_utility(const UtilityFlags& flags, const CommonFlags& common) {
   options.text = flags.text;
   options.questions = flags.questions;
   const Utility utility = measure_defence(subject, plan.hooks(), options);
-  if (!common.json) return print(utility, subject.model_name, plan.size());
+  if (!common.json) return print_utility(utility, subject.model_name, plan.size());
   Json json = to_json(utility);
   json["model"] = subject.model_name;
   json["dtype"] = common.dtype;

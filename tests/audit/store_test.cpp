@@ -54,7 +54,7 @@ FinishedBatch batch_of(const std::string& row, int64_t batch, int64_t size = 4) 
   return finished;
 }
 
-std::string message_of(const std::function<void()>& body) {
+std::string message_of_any_error(const std::function<void()>& body) {
   try {
     body();
   } catch (const Error& e) {
@@ -167,7 +167,7 @@ TEST_F(StoreTest, KilledInTheMiddleOfABatchItKeepsTheFinishedOnes) {
 TEST_F(StoreTest, AFullDiskIsOneLineAndKeepsTheFinishedBatches) {
   Store store = Store::create(path_, {.max_pages = 40});
   int64_t finished = 0;
-  const std::string message = message_of([&] {
+  const std::string message = message_of_any_error([&] {
     for (;; ++finished) store.put_batch(batch_of("none", finished, 50));
   });
   EXPECT_NE(message.find("disk full; what was finished is stored"), std::string::npos) << message;
@@ -189,11 +189,12 @@ TEST_F(StoreTest, AReadOnlyFolderCanBeReadAndRefusesWriting) {
     // Root writes anywhere: go on as nobody.
     if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(9);
     const std::string message =
-        message_of([&] { EXPECT_EQ(Store::open_read_only(path_).results().size(), 4u); });
+        message_of_any_error([&] { EXPECT_EQ(Store::open_read_only(path_).results().size(), 4u); });
     EXPECT_EQ(message, "");
     if (HasFailure()) ::_exit(1);
-    if (message_of([&] { Store::open(path_).put_batch(batch_of("none", 1)); }) == "") ::_exit(2);
-    if (message_of([&] { Store::create(folder_ / "other.sqlite"); }) == "") ::_exit(3);
+    if (message_of_any_error([&] { Store::open(path_).put_batch(batch_of("none", 1)); }) == "")
+      ::_exit(2);
+    if (message_of_any_error([&] { Store::create(folder_ / "other.sqlite"); }) == "") ::_exit(3);
     ::_exit(0);
   }
   int status = 0;
@@ -218,8 +219,9 @@ TEST_F(StoreTest, RefusesAnotherSchemaVersionByNumber) {
   file.seekp(63);  // low byte of the user version in SQLite's header
   file.put(9);
   file.close();
-  EXPECT_NE(message_of([&] { Store::open(path_); }).find("got store version 9, expected 1"),
-            std::string::npos);
+  EXPECT_NE(
+      message_of_any_error([&] { Store::open(path_); }).find("got store version 9, expected 1"),
+      std::string::npos);
 }
 
 TEST_F(StoreTest, DamagedJsonIsADataError) {

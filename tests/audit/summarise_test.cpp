@@ -9,7 +9,7 @@
 namespace rebound {
 namespace {
 
-constexpr const char* kHeadline = "encoder_decoder/logit_diff/per_prompt@8";
+constexpr const char* kHeadlineRow = "encoder_decoder/logit_diff/per_prompt@8";
 constexpr const char* kMinimal = "encoder_decoder/minimal_budget/per_prompt@8";
 constexpr const char* kShared = "encoder_decoder/logit_diff/shared@8";
 
@@ -131,9 +131,9 @@ class SummariseTest : public RunFolderTest {
       shared.push_back(result_of(i, i < 20));
       wrong.push_back(result_of(i, i < 10, {{"is_own_answer", false}}, " Tom"));
     }
-    put(kHeadline, attack);
+    put(kHeadlineRow, attack);
     put("none/logit_diff/per_prompt@8", attack);
-    put(concat("random/", kHeadline), random);
+    put(concat("random/", kHeadlineRow), random);
     put(kMinimal, recover);
     put(concat("inject/", kMinimal, "/unrelated"), inject);
     put(kShared, shared);
@@ -199,7 +199,8 @@ TEST_F(SummariseTest, CensoredInjectionsAreKnownToCostTheirCapOrMore) {
   const Json& median = found.headline.at("minimal_budget_to_inject_gap_matched");
   EXPECT_EQ(median.at("value"), "> 8");
   EXPECT_EQ(median.at("n_censored"), 40);
-  // Recovery costs 2 a nat; within a cap of 8 and a gap of 2 an injection is known to cost 4 or more.
+  // Recovery costs 2 a nat; within a cap of 8 and a gap of 2 an injection is known to cost 4 or
+  // more.
   const Json& ratio = found.headline.at("specificity_per_nat_gap_matched");
   EXPECT_NEAR(ratio.at("value").get<double>(), 2, 1e-9);
   EXPECT_NEAR(ratio.at("ci_low").get<double>(), 2, 1e-9);
@@ -258,7 +259,7 @@ TEST_F(SummariseTest, ZeroFlipsAreUndeterminedAndKeepTheirRows) {
   const AuditSummary none = summary(0);
   EXPECT_EQ(none.verdict, "undetermined");
   ASSERT_FALSE(none.rows.empty());
-  EXPECT_EQ(none.rows[0].name, kHeadline);
+  EXPECT_EQ(none.rows[0].name, kHeadlineRow);
   EXPECT_EQ(none.to_json().dump().find("nan"), std::string::npos);
 }
 
@@ -266,7 +267,7 @@ TEST_F(SummariseTest, AConstraintThatRarelyBindsIsUndetermined) {
   std::vector<StoredResult> attack;
   for (int64_t i = 0; i < 40; ++i)
     attack.push_back(result_of(i, true, {{"binding_features", i < 19 ? 1 : 0}}));
-  put(kHeadline, attack);
+  put(kHeadlineRow, attack);
   put("none/logit_diff/per_prompt@8", attack);
   const AuditSummary found = summary();
   EXPECT_EQ(found.verdict, "undetermined");

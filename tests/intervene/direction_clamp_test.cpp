@@ -11,7 +11,7 @@
 namespace rebound {
 namespace {
 
-constexpr Site kSite{2, SiteKind::kResidPre};
+constexpr Site kClampSite{2, SiteKind::kResidPre};
 
 Rows rows_of(int64_t n) {
   const at::Tensor position = at::arange(n, at::kLong).unsqueeze(0);
@@ -19,8 +19,10 @@ Rows rows_of(int64_t n) {
 }
 
 DirectionClamp clamp_of(DirectionEdit edit, double strength = 1, double sink_norm = 100) {
-  return DirectionClamp(kSite, at::tensor({3.0f, 4.0f}),
-                        {.edit = edit, .strength = strength, .positions = {}, .sink_norm = sink_norm});
+  return DirectionClamp(
+      kClampSite,
+      at::tensor({3.0f, 4.0f}),
+      {.edit = edit, .strength = strength, .positions = {}, .sink_norm = sink_norm});
 }
 
 TEST(DirectionClampTest, AddsTheDirectionTimesItsStrengthPastPositionZero) {
@@ -61,9 +63,11 @@ TEST(DirectionClampTest, ReadsTheCoordinateAlongTheUnitDirection) {
 
 TEST(DirectionClampTest, BadDirectionsAreErrors) {
   const DirectionClamp::Options options{.positions = {}, .sink_norm = 1};
-  EXPECT_THROW(DirectionClamp(kSite, at::zeros({4}), options), DataError);
-  EXPECT_THROW(DirectionClamp(kSite, at::full({4}, std::numeric_limits<float>::quiet_NaN()), options), DataError);
-  EXPECT_THROW(DirectionClamp(kSite, at::ones({2, 2}), options), ConfigError);
+  EXPECT_THROW(DirectionClamp(kClampSite, at::zeros({4}), options), DataError);
+  EXPECT_THROW(
+      DirectionClamp(kClampSite, at::full({4}, std::numeric_limits<float>::quiet_NaN()), options),
+      DataError);
+  EXPECT_THROW(DirectionClamp(kClampSite, at::ones({2, 2}), options), ConfigError);
   EXPECT_THROW(DirectionClamp({1, SiteKind::kMlpPost}, at::ones({4}), options), ConfigError);
   EXPECT_THROW(parse_direction_edit("remove"), ConfigError);
 }

@@ -10,7 +10,7 @@
 namespace rebound {
 namespace {
 
-const Site kSite{2, SiteKind::kResidPre};
+const Site kAttributionSite{2, SiteKind::kResidPre};
 
 ScoredPrompts scored_prompts() {
   return {random_prompts(), at::tensor({4, 9, 30}, at::kLong), at::tensor({17, 2, 31}, at::kLong)};
@@ -25,8 +25,8 @@ ScoredPrompts single(const ScoredPrompts& all, int64_t i) {
 
 at::Tensor resid_at_site(const Transformer& model, const TokenBatch& batch) {
   RunOptions capture;
-  capture.hooks.capture = {kSite};
-  return model.run(batch, capture).activations.at(kSite);
+  capture.hooks.capture = {kAttributionSite};
+  return model.run(batch, capture).activations.at(kAttributionSite);
 }
 
 // A transformer whose blocks write nothing.
@@ -89,7 +89,7 @@ TEST(AttributeFeaturesTest, FiniteDifferencesThroughTheModel) {
   const at::Tensor got = attribute_features(model, *sae, one);
   const auto score = [&](const at::Tensor& value) {
     Hooks hooks;
-    hooks.edits[kSite] = [&](const at::Tensor&, const Rows&) { return value; };
+    hooks.edits[kAttributionSite] = [&](const at::Tensor&, const Rows&) { return value; };
     return logit_differences(model, one, hooks).item<double>();
   };
   for (int64_t j = 0; j < 40; ++j) {

@@ -19,12 +19,12 @@ std::string header_of(const std::string& descr,
   return "{'descr': '" + descr + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }\n";
 }
 
-std::string message_for(const std::string& file) {
+std::string npz_message(const std::string& file) {
   return message_of<DataError>([&] { parse_npz(as_span(file)); });
 }
 
 std::string message_for_array(const std::string& array) {
-  return message_for(zip_of({{"x.npy", array}}));
+  return npz_message(zip_of({{"x.npy", array}}));
 }
 
 TEST(NpzTest, ReadsFilesOfNumpyStoredAndDeflated) {
@@ -78,25 +78,25 @@ TEST(NpzTest, WrongArraysAreRefusedByName) {
   expect_contains(message_for_array(npy(header_of("<f4", "(4,)"), data, 9)), "version 9");
   expect_contains(message_for_array("short"), "truncated");
   expect_contains(message_for_array(npy(header_of("<f4", "(2, 1, 2)", "True"), data)), "matrices");
-  expect_contains(message_for(zip_of({{"x.txt", "hello"}})), "ends in .npy");
+  expect_contains(npz_message(zip_of({{"x.txt", "hello"}})), "ends in .npy");
 }
 
 TEST(NpzTest, ArchivesThatLieAreRefused) {
-  expect_contains(message_for("PK\x03\x04 and nothing more"), "no end record");
+  expect_contains(npz_message("PK\x03\x04 and nothing more"), "no end record");
   const std::string stored = npy(header_of("<f4", "(1,)"), "1234");
-  expect_contains(message_for(zip_of({{"x.npy", stored, 0, 1 << 30}})), "declared 1073741824");
+  expect_contains(npz_message(zip_of({{"x.npy", stored, 0, 1 << 30}})), "declared 1073741824");
   // A bomb may not declare more than deflate can hold, nor deliver other than it declares.
-  expect_contains(message_for(zip_of({{"x.npy", std::string(100, '\0'), 8, 1 << 30}})),
+  expect_contains(npz_message(zip_of({{"x.npy", std::string(100, '\0'), 8, 1 << 30}})),
                   "more than 100 packed bytes can hold");
-  expect_contains(message_for(zip_of({{"x.npy", std::string(100, '\xff'), 8, 1000}})), "broken");
+  expect_contains(npz_message(zip_of({{"x.npy", std::string(100, '\xff'), 8, 1000}})), "broken");
   const std::string three_bytes = "\x4b\x4c\x4a\x06";  // raw deflate of "abc", cut
-  expect_contains(message_for(zip_of({{"x.npy", three_bytes, 8, 1000}})), "truncated");
-  expect_contains(message_for(zip_of({{"x.npy", three_bytes + std::string("\0", 1), 8, 2}})),
+  expect_contains(npz_message(zip_of({{"x.npy", three_bytes, 8, 1000}})), "truncated");
+  expect_contains(npz_message(zip_of({{"x.npy", three_bytes + std::string("\0", 1), 8, 2}})),
                   "holds more than the declared 2 bytes");
-  expect_contains(message_for(zip_of({{"x.npy", three_bytes + std::string("\0", 1), 8, 3}})),
+  expect_contains(npz_message(zip_of({{"x.npy", three_bytes + std::string("\0", 1), 8, 3}})),
                   "CRC-32");
-  expect_contains(message_for(zip_of({{"x.npy", "", 12}})), "compression method 12");
-  expect_contains(message_for(zip_of({{"x.npy", stored}, {"x.npy", stored}})), "there twice");
+  expect_contains(npz_message(zip_of({{"x.npy", "", 12}})), "compression method 12");
+  expect_contains(npz_message(zip_of({{"x.npy", stored}, {"x.npy", stored}})), "there twice");
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ std::string tensor_json(const std::string& dtype,
       R"({"dtype":")", dtype, R"(","shape":)", shape, R"(,"data_offsets":)", offsets, "}");
 }
 
-std::string message_for(const std::string& file) {
+std::string safetensors_message(const std::string& file) {
   return message_of<DataError>([&] { parse_safetensors(as_span(file)); });
 }
 
@@ -57,7 +57,7 @@ TEST(SafetensorsTest, EveryTruncationAndEveryExtraByteIsADataError) {
     const std::vector<char> exact(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
     EXPECT_THROW(parse_safetensors(std::as_bytes(std::span(exact))), DataError) << size;
   }
-  expect_contains(message_for(whole + "x"), "data bytes, expected");
+  expect_contains(safetensors_message(whole + "x"), "data bytes, expected");
 }
 
 TEST(SafetensorsTest, EveryChangedHeaderByteIsReadOrADataError) {
@@ -75,29 +75,29 @@ TEST(SafetensorsTest, EveryChangedHeaderByteIsReadOrADataError) {
 }
 
 TEST(SafetensorsTest, HostileHeaderLengthsAreRefused) {
-  expect_contains(message_for(raw(UINT64_MAX) + "{}"), "expected at most 100000000");
-  expect_contains(message_for(raw(uint64_t{50'000'000}) + "{}"),
+  expect_contains(safetensors_message(raw(UINT64_MAX) + "{}"), "expected at most 100000000");
+  expect_contains(safetensors_message(raw(uint64_t{50'000'000}) + "{}"),
                   "truncated: header of 50000000 bytes in a file of 10");
-  expect_contains(message_for(raw(uint64_t{0})), "expected a JSON object");
+  expect_contains(safetensors_message(raw(uint64_t{0})), "expected a JSON object");
 }
 
 TEST(SafetensorsTest, HostileJsonIsRefused) {
-  expect_contains(message_for(file_of("[]")), "expected a JSON object");
-  expect_contains(message_for(file_of("{")), "not valid JSON");
-  expect_contains(message_for(file_of("{/* no comments */}")), "not valid JSON");
-  expect_contains(message_for(file_of(R"({"a":)" + std::string(100'000, '['))),
+  expect_contains(safetensors_message(file_of("[]")), "expected a JSON object");
+  expect_contains(safetensors_message(file_of("{")), "not valid JSON");
+  expect_contains(safetensors_message(file_of("{/* no comments */}")), "not valid JSON");
+  expect_contains(safetensors_message(file_of(R"({"a":)" + std::string(100'000, '['))),
                   "nested deeper than 3");
-  expect_contains(message_for(file_of(R"({"a":1,"a":2})")), "key \"a\" is there twice");
-  expect_contains(message_for(file_of(R"({"a":{"dtype":"F32","dtype":"F16"}})")),
+  expect_contains(safetensors_message(file_of(R"({"a":1,"a":2})")), "key \"a\" is there twice");
+  expect_contains(safetensors_message(file_of(R"({"a":{"dtype":"F32","dtype":"F16"}})")),
                   "key \"dtype\" is there twice");
-  expect_contains(message_for(file_of("{\"\xff\":1}")), "not valid JSON");
-  expect_contains(message_for(file_of(R"({"__metadata__":{"a":1}})")), "expected a string");
-  EXPECT_LT(message_for(file_of("{\"" + std::string(1 << 20, 'x'))).size(), 400u);
+  expect_contains(safetensors_message(file_of("{\"\xff\":1}")), "not valid JSON");
+  expect_contains(safetensors_message(file_of(R"({"__metadata__":{"a":1}})")), "expected a string");
+  EXPECT_LT(safetensors_message(file_of("{\"" + std::string(1 << 20, 'x'))).size(), 400u);
 }
 
 TEST(SafetensorsTest, HostileTensorsAreRefused) {
   const auto message = [](const std::string& json) {
-    return message_for(file_of(R"({"x":)" + json + "}", "01234567"));
+    return safetensors_message(file_of(R"({"x":)" + json + "}", "01234567"));
   };
   expect_contains(message("3"), "tensor \"x\": expected a JSON object");
   expect_contains(message("{}"), "missing \"data_offsets\"");
@@ -118,7 +118,7 @@ TEST(SafetensorsTest, HostileTensorsAreRefused) {
 
 TEST(SafetensorsTest, OverlapsAndHolesAreRefused) {
   const auto message = [](const std::string& a, const std::string& b) {
-    return message_for(file_of(
+    return safetensors_message(file_of(
         concat(
             R"({"a":)", tensor_json("U8", "[4]", a), R"(,"b":)", tensor_json("U8", "[4]", b), "}"),
         "0123456789"));

@@ -6,7 +6,7 @@
 namespace rebound {
 namespace {
 
-std::string text(const std::string& value) {
+std::string short_text(const std::string& value) {
   return "X" + raw(static_cast<uint32_t>(value.size())) + value;
 }
 
@@ -32,12 +32,12 @@ struct TensorPickle {
 };
 
 std::string tensor(const TensorPickle& t) {
-  return global("torch._utils", "_rebuild_tensor_v2") + "((" + text("storage") +
-         global("torch", t.type) + text(t.key) + text("cpu") + integer(t.elements) + "tQ" +
-         integer(t.offset) + tuple(t.shape) + tuple(t.strides) + "\x89}tR";
+  return global("torch._utils", "_rebuild_tensor_v2") + "((" + short_text("storage") +
+         global("torch", t.type) + short_text(t.key) + short_text("cpu") + integer(t.elements) +
+         "tQ" + integer(t.offset) + tuple(t.shape) + tuple(t.strides) + "\x89}tR";
 }
 
-std::string file_of(const std::string& pickle) {
+std::string pickle_file(const std::string& pickle) {
   const std::vector<float> values = {0, 1, 2, 3, 4, 5};
   return zip_of({{"archive/data.pkl", pickle},
                  {"archive/data/0",
@@ -45,10 +45,10 @@ std::string file_of(const std::string& pickle) {
 }
 
 std::string file_with(const TensorPickle& t) {
-  return file_of("\x80\x02}" + text("w") + tensor(t) + "s.");
+  return pickle_file("\x80\x02}" + short_text("w") + tensor(t) + "s.");
 }
 
-std::string message_for(const std::string& file) {
+std::string torch_file_message(const std::string& file) {
   return message_of<DataError>([&] { parse_torch(as_span(file)); });
 }
 
@@ -102,14 +102,16 @@ TEST(TorchFileTest, NamesOutsideTheListAreRefusedAndNothingIsCalled) {
                                      std::pair("torch", "load"),
                                      std::pair("torch", "FloatTensor"),
                                      std::pair("__torch__", "Module")}) {
-    const std::string call = global(module, name) + "(" + text("true") + "tR.";
-    expect_contains(message_for(file_of("\x80\x02" + call)), concat("\"", module, " ", name, "\""));
+    const std::string call = global(module, name) + "(" + short_text("true") + "tR.";
+    expect_contains(torch_file_message(pickle_file("\x80\x02" + call)),
+                    concat("\"", module, " ", name, "\""));
   }
   // STACK_GLOBAL, and opcodes that build or call in other ways.
-  expect_contains(message_for(file_of("\x80\x04" + text("os") + text("system") + "\x93.")),
+  expect_contains(torch_file_message(
+                      pickle_file("\x80\x04" + short_text("os") + short_text("system") + "\x93.")),
                   "system");
   for (const char* op : {"i", "o", "\x81", "\x92", "P", "\x82", "I1\n", "0", "2"}) {
-    expect_contains(message_for(file_of(std::string("\x80\x02}") + op + ".")), "opcode");
+    expect_contains(torch_file_message(pickle_file(std::string("\x80\x02}") + op + ".")), "opcode");
   }
 }
 
@@ -120,23 +122,25 @@ TEST(TorchFileTest, OffsetsAndStridesStayInsideTheStorage) {
   EXPECT_EQ(values_of({.offset = 3, .shape = {3}, .strides = {1}}), (std::vector<float>{3, 4, 5}));
   EXPECT_EQ(values_of({.shape = {1, 2}, .strides = {INT64_MAX, 2}}), (std::vector<float>{0, 2}));
   const char* outside = "reaches outside a storage of 6";
-  expect_contains(message_for(file_with({.offset = 1})), outside);
-  expect_contains(message_for(file_with({.offset = INT64_MAX})), outside);
-  expect_contains(message_for(file_with({.strides = {4, 1}})), outside);
-  expect_contains(message_for(file_with({.strides = {INT64_MAX, 1}})), outside);
+  expect_contains(torch_file_message(file_with({.offset = 1})), outside);
+  expect_contains(torch_file_message(file_with({.offset = INT64_MAX})), outside);
+  expect_contains(torch_file_message(file_with({.strides = {4, 1}})), outside);
+  expect_contains(torch_file_message(file_with({.strides = {INT64_MAX, 1}})), outside);
   // A view that repeats one element would be larger than its storage.
-  expect_contains(message_for(file_with({.shape = {1000000000}, .strides = {0}})), outside);
-  expect_contains(message_for(file_with({.offset = -1})), "bad offset");
-  expect_contains(message_for(file_with({.strides = {-3, 1}})), "expected >= 0");
-  expect_contains(message_for(file_with({.strides = {1}})), "bad offset");
-  expect_contains(message_for(file_with({.shape = {INT64_MAX, 4}})), "bad offset");
-  expect_contains(message_for(file_with({.elements = 7})), "declares 7 elements");
-  expect_contains(message_for(file_with({.type = "DoubleStorage"})), "declares 6 elements");
-  expect_contains(message_for(file_with({.key = "1"})), "not in the archive");
+  expect_contains(torch_file_message(file_with({.shape = {1000000000}, .strides = {0}})), outside);
+  expect_contains(torch_file_message(file_with({.offset = -1})), "bad offset");
+  expect_contains(torch_file_message(file_with({.strides = {-3, 1}})), "expected >= 0");
+  expect_contains(torch_file_message(file_with({.strides = {1}})), "bad offset");
+  expect_contains(torch_file_message(file_with({.shape = {INT64_MAX, 4}})), "bad offset");
+  expect_contains(torch_file_message(file_with({.elements = 7})), "declares 7 elements");
+  expect_contains(torch_file_message(file_with({.type = "DoubleStorage"})), "declares 6 elements");
+  expect_contains(torch_file_message(file_with({.key = "1"})), "not in the archive");
 }
 
 TEST(TorchFileTest, BrokenStreamsAreRefused) {
-  const auto message = [](const std::string& pickle) { return message_for(file_of(pickle)); };
+  const auto message = [](const std::string& pickle) {
+    return torch_file_message(pickle_file(pickle));
+  };
   expect_contains(message(""), "truncated");
   expect_contains(message("."), "got 0 values");
   expect_contains(message("}"), "truncated");
@@ -155,11 +159,11 @@ TEST(TorchFileTest, BrokenStreamsAreRefused) {
                           "123456789."),
                   "9 bytes");
   // A list that holds itself, and tuples of 3^14 values in a few bytes.
-  expect_contains(message("}" + text("x") +
+  expect_contains(message("}" + short_text("x") +
                           "]q\x01h\x01"
                           "as."),
                   "nested deeper");
-  std::string tripling = "}" + text("x") + "]q\x0a";
+  std::string tripling = "}" + short_text("x") + "]q\x0a";
   for (char level = 11; level < 11 + 14; ++level) {
     const std::string below = std::string("h") + static_cast<char>(level - 1);
     tripling += below + below + "\x87q" + level;
@@ -168,14 +172,15 @@ TEST(TorchFileTest, BrokenStreamsAreRefused) {
 }
 
 TEST(TorchFileTest, OtherFilesAreRefusedWithAHint) {
-  expect_contains(message_for("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 jj\xa8P\x19."),
+  expect_contains(torch_file_message("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 jj\xa8P\x19."),
                   "before version 1.6");
-  expect_contains(message_for("GGUF"), "no zip archive");
-  expect_contains(message_for(zip_of({{"a.npy", ""}})), "without data.pkl");
-  expect_contains(message_for(zip_of({{"a/data.pkl", "}."}, {"b/data.pkl", "}."}})),
+  expect_contains(torch_file_message("GGUF"), "no zip archive");
+  expect_contains(torch_file_message(zip_of({{"a.npy", ""}})), "without data.pkl");
+  expect_contains(torch_file_message(zip_of({{"a/data.pkl", "}."}, {"b/data.pkl", "}."}})),
                   "two data.pkl");
-  expect_contains(message_for(zip_of({{"a/data.pkl", "}.", 8}})), "compressed");
-  expect_contains(message_for(zip_of({{"a/data.pkl", "}."}, {"a/byteorder", "big"}})), "byteorder");
+  expect_contains(torch_file_message(zip_of({{"a/data.pkl", "}.", 8}})), "compressed");
+  expect_contains(torch_file_message(zip_of({{"a/data.pkl", "}."}, {"a/byteorder", "big"}})),
+                  "byteorder");
 }
 
 }  // namespace

@@ -14,11 +14,11 @@ namespace rebound {
 namespace {
 
 namespace fs = std::filesystem;
-const fs::path kGolden = fs::path(REBOUND_SOURCE_DIR) / "tests/model/golden";
+const fs::path kGoldenFolder = fs::path(REBOUND_SOURCE_DIR) / "tests/model/golden";
 
 at::Tensor floats(const Json& json) { return at::tensor(json.get<std::vector<float>>()); }
 
-at::Tensor last_logits(const Transformer& model, const std::vector<int64_t>& ids) {
+at::Tensor logits_of_ids(const Transformer& model, const std::vector<int64_t>& ids) {
   return model.logits(model.run(TokenBatch::from({ids})).resid[0][-1]);
 }
 
@@ -27,7 +27,7 @@ class DefaultModelTest : public ::testing::Test {
   static void SetUpTestSuite() {
     const at::NoGradGuard no_grad;
     model_ = new Transformer(load_model(find_default_model()));
-    golden_ = new Json(read_json_file(kGolden / "smollm2.json"));
+    golden_ = new Json(read_json_file(kGoldenFolder / "smollm2.json"));
   }
   static inline Transformer* model_ = nullptr;
   static inline Json* golden_ = nullptr;
@@ -40,7 +40,7 @@ TEST_F(DefaultModelTest, LastPositionLogitsEqualTransformersOnTwentyPrompts) {
   ASSERT_EQ(golden_->at("prompts").size(), 20u);
   double worst = 0;
   for (const Json& prompt : golden_->at("prompts")) {
-    const at::Tensor logits = last_logits(*model_, prompt.at("ids").get<std::vector<int64_t>>());
+    const at::Tensor logits = logits_of_ids(*model_, prompt.at("ids").get<std::vector<int64_t>>());
     const auto gap = [&](const char* ids_key, const char* values_key) {
       const auto ids = ids_key ? prompt.at(ids_key).get<std::vector<int64_t>>() : probe_ids;
       return (logits.index_select(0, at::tensor(ids, at::kLong)) - floats(prompt.at(values_key)))
@@ -84,7 +84,7 @@ TEST_F(DefaultModelTest, EverySiteEqualsTransformers) {
 
 class TinyFolderTest : public ::testing::TestWithParam<const char*> {
  protected:
-  fs::path folder_ = kGolden / GetParam();
+  fs::path folder_ = kGoldenFolder / GetParam();
   Json golden_ = read_json_file(folder_ / "golden.json");
 };
 
@@ -92,7 +92,7 @@ TEST_P(TinyFolderTest, ShardedFolderGivesTheLogitsAndTextOfTransformers) {
   const at::NoGradGuard no_grad;
   const Transformer model = load_model(folder_.string());
   for (const Json& prompt : golden_.at("prompts")) {
-    const at::Tensor logits = last_logits(model, prompt.at("ids").get<std::vector<int64_t>>());
+    const at::Tensor logits = logits_of_ids(model, prompt.at("ids").get<std::vector<int64_t>>());
     EXPECT_LT(relative_gap(logits, floats(prompt.at("logits"))), 1e-5);
   }
   const Json& text = golden_.at("generate");
@@ -112,7 +112,7 @@ class BrokenModelTest : public ::testing::Test {
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("rebound_model_test_" + std::to_string(::getpid()));
     fs::remove_all(folder_);
-    fs::copy(kGolden / "tiny_llama_tied", folder_, fs::copy_options::recursive);
+    fs::copy(kGoldenFolder / "tiny_llama_tied", folder_, fs::copy_options::recursive);
   }
   void TearDown() override { fs::remove_all(folder_); }
   template <class Kind>

@@ -16,8 +16,8 @@
 namespace rebound {
 namespace {
 
-constexpr int64_t kBatch = 200, kPos = 5, kWidth = 12;
-const Site kSite{1, SiteKind::kResidPre};
+constexpr int64_t kBatch = 200, kPos = 5, kProbeWidth = 12;
+const Site kProbeSite{1, SiteKind::kResidPre};
 
 // Noise, and 2 along `signal` on every token of a positive example; a sink at position 0.
 struct Batch {
@@ -29,9 +29,9 @@ struct Batch {
 Batch planted_batch() {
   Rng rng({71});
   Batch batch;
-  batch.signal = random_tensor(rng, {kWidth});
+  batch.signal = random_tensor(rng, {kProbeWidth});
   batch.signal = batch.signal / batch.signal.norm();
-  batch.resid = random_tensor(rng, {kBatch, kPos, kWidth});
+  batch.resid = random_tensor(rng, {kBatch, kPos, kProbeWidth});
   for (int64_t i = 0; i < kBatch; ++i) {
     batch.is_positive.push_back(i % 2 == 0);
     if (i % 2 == 0) batch.resid[i] += 2 * batch.signal;
@@ -43,15 +43,16 @@ Batch planted_batch() {
 }
 
 FittedProbe fit(const Batch& batch, const Pooler& pooler) {
-  Samples samples = {.d = kWidth, .x = {}, .is_positive = batch.is_positive};
+  Samples samples = {.d = kProbeWidth, .x = {}, .is_positive = batch.is_positive};
   std::vector<std::string> groups;
   for (int64_t i = 0; i < kBatch; ++i) {
     const at::Tensor tokens = batch.resid[i].index({batch.is_counted[i]});
     const at::Tensor pooled = pooler.reduce(pooler.select(tokens)).contiguous();
-    samples.x.insert(samples.x.end(), pooled.data_ptr<float>(), pooled.data_ptr<float>() + kWidth);
+    samples.x.insert(
+        samples.x.end(), pooled.data_ptr<float>(), pooled.data_ptr<float>() + kProbeWidth);
     groups.push_back(std::to_string(i));
   }
-  return {"planted", kSite, pooler, fit_dense(samples, groups).model};
+  return {"planted", kProbeSite, pooler, fit_dense(samples, groups).model};
 }
 
 TEST(MonitorTest, ReadsBaseLosesTheClampedDirectionAndSeesTheRecovery) {
@@ -63,7 +64,7 @@ TEST(MonitorTest, ReadsBaseLosesTheClampedDirectionAndSeesTheRecovery) {
   EXPECT_GT(area(batch.resid), 0.97);
   // An ablation of the direction leaves a probe that reads it at chance.
   const DirectionClamp clamp(
-      kSite,
+      kProbeSite,
       batch.signal,
       {.edit = DirectionEdit::kAblate, .strength = 1, .positions = {}, .sink_norm = 100});
   const at::Tensor defended = clamp.apply(batch.resid, batch.rows);
@@ -73,11 +74,11 @@ TEST(MonitorTest, ReadsBaseLosesTheClampedDirectionAndSeesTheRecovery) {
   for (int64_t i = 0; i < kBatch; i += 2) recovered[i] += 4 * batch.signal;
   EXPECT_GT(area(recovered), 0.97);
   // A clamp of another direction leaves the information where it was.
-  at::Tensor other = at::zeros({kWidth});
+  at::Tensor other = at::zeros({kProbeWidth});
   other[0] = batch.signal[1].item<float>();
   other[1] = -batch.signal[0].item<float>();
   const DirectionClamp elsewhere(
-      kSite,
+      kProbeSite,
       other,
       {.edit = DirectionEdit::kAblate, .strength = 1, .positions = {}, .sink_norm = 100});
   EXPECT_GT(area(elsewhere.apply(batch.resid, batch.rows)), 0.95);
@@ -93,14 +94,14 @@ TEST(MonitorTest, TokensThatDoNotCountAreNotRead) {
 }
 
 TEST(MonitorTest, ScoresAreTheFormula) {
-  const FittedProbe probe = {"t", kSite, parse_pooler("mean"), {{2, -1}, 0.5}};
+  const FittedProbe probe = {"t", kProbeSite, parse_pooler("mean"), {{2, -1}, 0.5}};
   const at::Tensor resid = at::tensor({9.F, 9.F, 1.F, 2.F, 3.F, 6.F}).view({1, 3, 2});
   const at::Tensor counted = at::tensor({0, 1, 1}).to(at::kBool).view({1, 3});
   EXPECT_DOUBLE_EQ(monitor_scores(probe, resid, counted).at(0), 2 * 2 - 4 + 0.5);
 }
 
 TEST(MonitorTest, OtherShapesAreRefused) {
-  const FittedProbe probe = {"t", kSite, parse_pooler("mean"), {{2, -1}, 0.5}};
+  const FittedProbe probe = {"t", kProbeSite, parse_pooler("mean"), {{2, -1}, 0.5}};
   message_of<DataError>([&] {
     monitor_scores(probe, at::zeros({1, 3, 4}), at::ones({1, 3}, at::kBool));
   });
@@ -114,12 +115,12 @@ TEST(MonitorTest, OtherShapesAreRefused) {
 }
 
 TEST(FittedProbeTest, AFileGivesTheSameProbe) {
-  const FittedProbe probe = {"t", kSite, parse_pooler("-5"), {{0.1, -1e-9, 3}, 0.25}};
+  const FittedProbe probe = {"t", kProbeSite, parse_pooler("-5"), {{0.1, -1e-9, 3}, 0.25}};
   const auto path = fresh_folder("probe") / "p.safetensors";
   save_probe(probe, path);
   const FittedProbe read = load_probe(path);
   EXPECT_EQ(read.task, "t");
-  EXPECT_EQ(read.site, kSite);
+  EXPECT_EQ(read.site, kProbeSite);
   EXPECT_EQ(to_string(read.pooler), "-5");
   EXPECT_EQ(read.model.weight, probe.model.weight);
   EXPECT_EQ(read.model.intercept, probe.model.intercept);

@@ -12,7 +12,7 @@
 namespace rebound {
 namespace {
 
-constexpr int64_t kLatents = 30, kWidth = 8;
+constexpr int64_t kLatents = 30, kRunWidth = 8;
 
 ProbeTask task_of(const std::vector<std::pair<Split, int>>& sizes) {
   std::vector<LabelledText> texts;
@@ -50,12 +50,12 @@ PooledFeatures features_with(const at::Tensor& dense_signal, const at::Tensor& s
   Rng rng({5});
   const int64_t n = dense_signal.size(0);
   PooledFeatures features;
-  features.residual = random_tensor(rng, {n, kWidth});
+  features.residual = random_tensor(rng, {n, kRunWidth});
   features.residual.select(1, 2).copy_(dense_signal);
   features.code = random_tensor(rng, {n, kLatents}).relu();
   features.code.select(1, 17).copy_((sparse_signal + 2).relu());
   features.reconstruction = features.residual;
-  features.error = random_tensor(rng, {n, kWidth});
+  features.error = random_tensor(rng, {n, kRunWidth});
   return features;
 }
 
@@ -144,7 +144,7 @@ TEST(RunProbesTest, WithoutAnSaeThereIsTheDenseProbeAlone) {
   const ProbeReport report = run_probes(planted_task(), features, {.bootstrap_draws = 10});
   EXPECT_EQ(report.rows.size(), 3u);
   EXPECT_TRUE(report.deficits.empty());
-  EXPECT_EQ(static_cast<int64_t>(report.dense.model.weight.size()), kWidth);
+  EXPECT_EQ(static_cast<int64_t>(report.dense.model.weight.size()), kRunWidth);
 }
 
 TEST(RunProbesTest, KBeyondTheDataIsRefusedAndLeftOutOfTheDefault) {

@@ -11,17 +11,7 @@
 namespace rebound {
 namespace {
 
-constexpr int64_t kAxes = 4;
-
-// Feature j reads and writes axis j.
-Sae axis_sae(SaeNorm norm = SaeNorm::kNone) {
-  SaeConfig config = {.norm = norm, .d_in = kAxes, .d_sae = kAxes};
-  return Sae(config,
-             {.W_enc = at::eye(kAxes),
-              .b_enc = at::zeros({kAxes}),
-              .W_dec = at::eye(kAxes),
-              .b_dec = at::zeros({kAxes})});
-}
+constexpr int64_t kScrAxes = 4;
 
 // Axis 0 is on with the label, axis 1 with the spurious attribute, axis 3 without it; axis 2 is
 // always on. The biased probe sees all three agree, so its standardised weights are w, w, -w: two
@@ -30,7 +20,7 @@ struct Planted {
   ScrTask task;
   ActivationCache cache;
 
-  explicit Planted(int64_t each = 6) : cache(8 * each, kAxes) {
+  explicit Planted(int64_t each = 6) : cache(8 * each, kScrAxes) {
     std::vector<LabelledText> texts;
     std::vector<bool> is_spurious;
     for (const Split split : {Split::kTrain, Split::kTest}) {
@@ -50,7 +40,7 @@ struct Planted {
 
 ScrReport run(const Planted& planted, std::vector<int64_t> n) {
   return run_scr(
-      planted.task, planted.cache, axis_sae(), {.n = std::move(n), .probe = {.lambda = 1}});
+      planted.task, planted.cache, axis_sae(kScrAxes), {.n = std::move(n), .probe = {.lambda = 1}});
 }
 
 // Votes of a text with label but not the spurious attribute: w - w - w, wrong; so half are right.
@@ -102,7 +92,7 @@ TEST(ScrTest, CombinationsCountEquallyWhateverTheirSizes) {
     some.texts[static_cast<size_t>(place)].split = Split::kOod;
   }
   const ScrReport report =
-      run_scr(some, planted.cache, axis_sae(), {.n = {1}, .probe = {.lambda = 1}});
+      run_scr(some, planted.cache, axis_sae(kScrAxes), {.n = {1}, .probe = {.lambda = 1}});
   EXPECT_EQ(report.n_train, 8);
   EXPECT_EQ(report.n_train_biased, 4);
   EXPECT_EQ(first_of_each(planted.task, 2).texts.size(), 16U);
@@ -113,8 +103,9 @@ TEST(ScrTest, MistakesAreOneLineOfTheRightKind) {
   const Planted planted;
   EXPECT_THROW(run(planted, {0}), ConfigError);
   EXPECT_THROW(run(planted, {5}), ConfigError);
-  EXPECT_THROW(run_scr(planted.task, planted.cache, axis_sae(SaeNorm::kLayerNorm), {.n = {1}}),
-               ConfigError);
+  EXPECT_THROW(
+      run_scr(planted.task, planted.cache, axis_sae(kScrAxes, SaeNorm::kLayerNorm), {.n = {1}}),
+      ConfigError);
   ScrTask gone = planted.task;
   for (const int64_t place : gone.of(false, true, Split::kTest))
     gone.texts[static_cast<size_t>(place)].split = Split::kOod;

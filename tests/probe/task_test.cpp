@@ -12,7 +12,7 @@
 namespace rebound {
 namespace {
 
-using Ids = std::vector<std::string>;
+using Names = std::vector<std::string>;
 
 std::filesystem::path file_with(const std::string& lines) {
   const auto path = fresh_folder("task") / "rows.jsonl";
@@ -26,8 +26,8 @@ LabelledText row(
   return {std::move(id), std::move(text), is_positive, std::move(group), split};
 }
 
-Ids ids_of(const ProbeTask& task) {
-  Ids ids;
+Names ids_of(const ProbeTask& task) {
+  Names ids;
   for (const LabelledText& text : task.texts) ids.push_back(text.id);
   return ids;
 }
@@ -102,10 +102,10 @@ TEST(ProbeTaskTest, DuplicatesAreDroppedAndNamed) {
                                     row("e", "sky", true, Split::kOod, "own c"),
                                     row("f", "SKY ABOVE", true, Split::kOod, "own c"),
                                     row("g", "Mud", false, Split::kOod)});
-  EXPECT_EQ(ids_of(task), (Ids{"a", "b", "c", "d", "f", "g"}));
-  EXPECT_EQ(task.dropped.repeated, (Ids{"again"}));
-  EXPECT_EQ(task.dropped.across_splits, (Ids{"late", "kin", "e"}));
-  EXPECT_EQ(task.dropped.contradictory, (Ids{"yes", "no"}));
+  EXPECT_EQ(ids_of(task), (Names{"a", "b", "c", "d", "f", "g"}));
+  EXPECT_EQ(task.dropped.repeated, (Names{"again"}));
+  EXPECT_EQ(task.dropped.across_splits, (Names{"late", "kin", "e"}));
+  EXPECT_EQ(task.dropped.contradictory, (Names{"yes", "no"}));
 }
 
 TEST(ProbeTaskTest, ASplitOfOneClassIsRefused) {

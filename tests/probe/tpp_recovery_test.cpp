@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kD = 24;
 
-std::vector<at::Tensor> texts_of_lengths(const std::vector<int64_t>& lengths) {
+std::vector<at::Tensor> random_texts_of_lengths(const std::vector<int64_t>& lengths) {
   Rng rng({61});
   std::vector<at::Tensor> texts;
   for (const int64_t length : lengths) texts.push_back(random_tensor(rng, {length, kD}));
@@ -38,7 +38,8 @@ TEST(PooledRecoveryTest, TheOptimiserReachesTheClosedFormAndNeverPassesIt) {
     for (const int64_t perturbed : {0, 1, 3}) {
       for (const double budget : {0.05, 20.0, 3000.0}) {
         const PooledRecoveryOptions options = {.budget = budget, .perturbed = perturbed};
-        const PooledBatch batch = PooledBatch::from(texts_of_lengths({2, 17, 1, 5}), perturbed);
+        const PooledBatch batch =
+            PooledBatch::from(random_texts_of_lengths({2, 17, 1, 5}), perturbed);
         const PooledReadout readout = random_readout(static_cast<uint64_t>(perturbed));
         const at::Tensor basis = pooled_rung_basis(rung, sae, {3, 8, 20, 31});
         const at::Tensor delta = maximise_pooled(readout, batch, basis, options);
@@ -54,7 +55,7 @@ TEST(PooledRecoveryTest, TheOptimiserReachesTheClosedFormAndNeverPassesIt) {
 TEST(PooledRecoveryTest, ThePerturbationIsFeasible) {
   const Sae sae = tiny_sae(SaeKind::kStandard);
   const Sae::Features features = {0, 4, 11};
-  const PooledBatch batch = PooledBatch::from(texts_of_lengths({3, 8}), 2);
+  const PooledBatch batch = PooledBatch::from(random_texts_of_lengths({3, 8}), 2);
   const at::Tensor basis = pooled_rung_basis("encoder", sae, features);
   const at::Tensor delta = maximise_pooled(random_readout(4), batch, basis, {.budget = 5});
   EXPECT_EQ(basis.size(1), 3);
@@ -85,7 +86,7 @@ TEST(PooledRecoveryTest, ClosedFormByHand) {
 TEST(PooledRecoveryTest, NoRandomFeasibleDeltaPassesTheClosedForm) {
   const Sae sae = tiny_sae(SaeKind::kJumpRelu);
   const PooledReadout readout = random_readout(2);
-  const PooledBatch batch = PooledBatch::from(texts_of_lengths({4}), 0);
+  const PooledBatch batch = PooledBatch::from(random_texts_of_lengths({4}), 0);
   const at::Tensor basis = pooled_rung_basis("encoder", sae, first_features(20));
   const double best = best_pooled_gain(readout, batch, basis, 2)[0].item<double>();
   Rng rng({71});
@@ -104,7 +105,7 @@ TEST(PooledRecoveryTest, NoRandomFeasibleDeltaPassesTheClosedForm) {
 
 TEST(PooledRecoveryTest, AReadoutInsideTheSpanCannotBeRecovered) {
   const Sae sae = tiny_sae(SaeKind::kJumpRelu);
-  const auto texts = texts_of_lengths({5, 3});
+  const auto texts = random_texts_of_lengths({5, 3});
   PooledReadout readout = random_readout(3);
   // 40 random columns span all 24 dimensions; a read-out along one column is inside its span.
   const Sae::Features all = first_features(sae.d_sae());
@@ -125,7 +126,7 @@ TEST(PooledRecoveryTest, AReadoutInsideTheSpanCannotBeRecovered) {
 
 TEST(PooledRecoveryTest, TheMinimalBudgetDividesRecoveredFromNot) {
   const Sae sae = tiny_sae(SaeKind::kJumpRelu);
-  const auto texts = texts_of_lengths({7});
+  const auto texts = random_texts_of_lengths({7});
   PooledReadout readout = random_readout(6);
   readout.intercept = -9;
   for (const std::string rung : {"none", "encoder"}) {
@@ -142,7 +143,7 @@ TEST(PooledRecoveryTest, TheMinimalBudgetDividesRecoveredFromNot) {
 
 TEST(PooledRecoveryTest, TheEncoderRungLeavesAblatedFeaturesAlone) {
   const Sae sae = tiny_sae(SaeKind::kJumpRelu);
-  const auto texts = texts_of_lengths({6, 2, 9});
+  const auto texts = random_texts_of_lengths({6, 2, 9});
   const Sae::Features features = {1, 2, 3, 30};
   const PooledReadout readout = {sae.encoder_columns({2}).squeeze(1) + random_readout(8).weight,
                                  -0.1};
@@ -162,7 +163,7 @@ TEST(PooledRecoveryTest, TheEncoderRungLeavesAblatedFeaturesAlone) {
 
 TEST(PooledRecoveryTest, BatchesDoNotChangeTheFigures) {
   const Sae sae = tiny_sae(SaeKind::kTopK);
-  const auto texts = texts_of_lengths({6, 2, 9, 4, 4});
+  const auto texts = random_texts_of_lengths({6, 2, 9, 4, 4});
   const PooledReadout readout = random_readout(5);
   const PooledRecovery together =
       recover_pooled("none", texts, readout, sae, {1, 2}, {.batch = 32});
@@ -196,7 +197,7 @@ TEST(PooledRecoveryTest, ImpossibleOptionsAreRefused) {
 
 TEST(AblateTest, FeaturesAtZeroChangeNothingAndOthersLeaveTheErrorTerm) {
   const Sae sae = tiny_sae(SaeKind::kJumpRelu);
-  const at::Tensor x = texts_of_lengths({30})[0];
+  const at::Tensor x = random_texts_of_lengths({30})[0];
   const at::Tensor code = sae.encode(x);
   EXPECT_TRUE(at::equal(ablate(sae, {}, x), x));
   const at::Tensor is_off = code.select(1, 6) == 0;

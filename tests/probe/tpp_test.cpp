@@ -10,22 +10,12 @@
 namespace rebound {
 namespace {
 
-constexpr int64_t kClasses = 3, kTexts = 4, kAxes = 5;
-
-// Feature j reads and writes axis j.
-Sae axis_sae(SaeNorm norm = SaeNorm::kNone) {
-  SaeConfig config = {.norm = norm, .d_in = kAxes, .d_sae = kAxes};
-  return Sae(config,
-             {.W_enc = at::eye(kAxes),
-              .b_enc = at::zeros({kAxes}),
-              .W_dec = at::eye(kAxes),
-              .b_dec = at::zeros({kAxes})});
-}
+constexpr int64_t kClasses = 3, kTppTexts = 4, kTppAxes = 5;
 
 ClassTask toy_task() {
   ClassTask task = {.name = "toy", .classes = {"a", "b", "c"}};
   for (const Split split : {Split::kTrain, Split::kTest}) {
-    for (int64_t i = 0; i < kClasses * kTexts; ++i) {
+    for (int64_t i = 0; i < kClasses * kTppTexts; ++i) {
       task.texts.push_back({.group = concat(to_string(split), i), .split = split});
       task.label.push_back(i % kClasses);
     }
@@ -36,7 +26,7 @@ ClassTask toy_task() {
 // Class c: two tokens of 2 and 4 on axis c; axis 3 is the same for all, axis 4 always 0.
 void fill(const ClassTask& task, ActivationCache& cache) {
   for (size_t i = 0; i < task.texts.size(); ++i) {
-    at::Tensor tokens = at::zeros({2, kAxes});
+    at::Tensor tokens = at::zeros({2, kTppAxes});
     tokens[0][task.label[i]] = 2;
     tokens[1][task.label[i]] = 4;
     tokens.select(1, 3).fill_(1);
@@ -46,10 +36,10 @@ void fill(const ClassTask& task, ActivationCache& cache) {
 
 TppReport run_toy(TppOptions options) {
   const ClassTask task = toy_task();
-  ActivationCache cache(static_cast<int64_t>(task.texts.size()), kAxes);
+  ActivationCache cache(static_cast<int64_t>(task.texts.size()), kTppAxes);
   fill(task, cache);
   options.probe.lambda = 1;
-  return run_tpp(task, cache, axis_sae(), options);
+  return run_tpp(task, cache, axis_sae(kTppAxes), options);
 }
 
 // Axis c alone has a positive mean difference with class c. With it at 0 a text of the class reads
@@ -65,7 +55,7 @@ TEST(TppTest, APlantedFeatureOfEachClassGivesOneHalf) {
     EXPECT_EQ(row.own_drop, 0.5);
     EXPECT_EQ(row.other_drop, 0);
     EXPECT_EQ(row.tpp, 0.5);
-    EXPECT_EQ(row.none.n, kTexts);
+    EXPECT_EQ(row.none.n, kTppTexts);
     EXPECT_GE(row.none.certificate_ratio, 0.99);
     EXPECT_GE(row.encoder.certificate_ratio, 0.99);
   }
@@ -77,13 +67,13 @@ TEST(TppTest, APlantedFeatureOfEachClassGivesOneHalf) {
 
 TEST(TppTest, TheReadingComesBackOnTheOtherAxes) {
   for (const TppRow& row : run_toy({.n = {1}}).rows) {
-    EXPECT_EQ(row.none.recovered, kTexts);
+    EXPECT_EQ(row.none.recovered, kTppTexts);
     EXPECT_EQ(row.none.zero_reactivation, 0);
     EXPECT_EQ(row.none.reactivated_fraction, 1);
-    EXPECT_EQ(row.encoder.recovered, kTexts);
-    EXPECT_EQ(row.encoder.zero_reactivation, kTexts);
+    EXPECT_EQ(row.encoder.recovered, kTppTexts);
+    EXPECT_EQ(row.encoder.zero_reactivation, kTppTexts);
     EXPECT_LT(row.encoder.drift_pre, 1e-6);
-    EXPECT_EQ(row.encoder.free_dimension, kAxes - 1);
+    EXPECT_EQ(row.encoder.free_dimension, kTppAxes - 1);
   }
 }
 
@@ -101,7 +91,7 @@ TEST(TppTest, JsonHasTheContractsKeys) {
   EXPECT_EQ(json["class"], "a");
   EXPECT_EQ(json["n"], 1);
   EXPECT_EQ(json["tpp"], 0.5);
-  EXPECT_EQ(json["n_valid"], kTexts);
+  EXPECT_EQ(json["n_valid"], kTppTexts);
   EXPECT_EQ(json["recovered_none"], 1);
   EXPECT_EQ(json["recovered_encoder"], 1);
   EXPECT_EQ(json["zero_reactivation_encoder"], 1);
@@ -120,23 +110,25 @@ TEST(TppTest, ImpossibleRequestsAreRefused) {
             std::string::npos);
   EXPECT_EQ(run_toy({}).scores.size(), 2u);  // 2 and 5 of the default
   const ClassTask task = toy_task();
-  ActivationCache cache(24, kAxes), small(3, kAxes);
+  ActivationCache cache(24, kTppAxes), small(3, kTppAxes);
   fill(task, cache);
   EXPECT_NE(message_of<ConfigError>([&] {
-              run_tpp(task, cache, axis_sae(SaeNorm::kLayerNorm), {.n = {1}});
+              run_tpp(task, cache, axis_sae(kTppAxes, SaeNorm::kLayerNorm), {.n = {1}});
             }).find("normalises its input (layer_norm)"),
             std::string::npos);
   EXPECT_NE(message_of<DataError>([&] {
-              run_tpp(task, small, axis_sae(), {.n = {1}});
+              run_tpp(task, small, axis_sae(kTppAxes), {.n = {1}});
             }).find("activations of 3 texts, expected 24"),
             std::string::npos);
   ClassTask one = {.name = "one", .classes = {"a"}};
-  EXPECT_NE(message_of<DataError>([&] { run_tpp(one, cache, axis_sae(), {}); }).find("got 1 class"),
+  EXPECT_NE(message_of<DataError>([&] {
+              run_tpp(one, cache, axis_sae(kTppAxes), {});
+            }).find("got 1 class"),
             std::string::npos);
 }
 
 TEST(FeatureEffectsTest, NegativeMeanDifferencesCountAsNothing) {
-  const Sae sae = axis_sae();
+  const Sae sae = axis_sae(kTppAxes);
   const at::Tensor code =
       at::tensor({3.F, 0.F, 1.F, 2.F, 0.F, 1.F, 4.F, 1.F, 0.F, 0.F}).view({2, 5});
   const at::Tensor weight = at::tensor({2.F, 1.F, 1.F, -1.F, 5.F});

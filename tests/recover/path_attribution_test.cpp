@@ -9,7 +9,7 @@
 namespace rebound {
 namespace {
 
-constexpr size_t kClamped = 0, kOther = 1, kResidual = 2;
+constexpr size_t kClampedPart = 0, kOtherPart = 1, kResidualPart = 2;
 
 at::Tensor fitted_delta(const Setting& s, const char* rung) {
   const Constraint constraint = s.constraint(rung);
@@ -61,9 +61,10 @@ TEST(PathAttributionTest, TheClampedPartIsZeroUnderTheEncoderRung) {
   const PathAttribution path =
       attribute_path(s.problem, s.constraint("encoder").project(random_delta(s.problem, 0.5)), {});
   const PathAttribution free = attribute_path(s.problem, random_delta(s.problem, 0.5), {});
-  for (const double norm : path.parts[kClamped].norm) EXPECT_LT(norm, 1e-5);
-  EXPECT_GT(*std::max_element(free.parts[kClamped].norm.begin(), free.parts[kClamped].norm.end()),
-            0.1);
+  for (const double norm : path.parts[kClampedPart].norm) EXPECT_LT(norm, 1e-5);
+  EXPECT_GT(
+      *std::max_element(free.parts[kClampedPart].norm.begin(), free.parts[kClampedPart].norm.end()),
+      0.1);
 }
 
 TEST(PathAttributionTest, ALeakOutsideTheDictionaryIsTheResidual) {
@@ -72,9 +73,9 @@ TEST(PathAttributionTest, ALeakOutsideTheDictionaryIsTheResidual) {
   EXPECT_EQ(path.main_route(), Part::kResidual);
   for (size_t i = 0; i < 8; ++i) {
     EXPECT_GT(path.full[i], 0);
-    EXPECT_GT(path.parts[kResidual].norm_matched[i], 0);
-    EXPECT_LT(path.parts[kResidual].knock_out[i], 0);
-    EXPECT_LT(path.parts[kOther].replay[i], 0);
+    EXPECT_GT(path.parts[kResidualPart].norm_matched[i], 0);
+    EXPECT_LT(path.parts[kResidualPart].knock_out[i], 0);
+    EXPECT_LT(path.parts[kOtherPart].replay[i], 0);
   }
 }
 
@@ -88,8 +89,8 @@ TEST(PathAttributionTest, ARouteThroughAFeatureIsThatFeature) {
   std::sort(top.begin(), top.end());
   EXPECT_EQ(top, toy.route_features);
   for (size_t i = 0; i < 8; ++i) {
-    EXPECT_GT(path.parts[kOther].replay[i], 0);
-    EXPECT_LT(path.parts[kOther].knock_out[i], 0);
+    EXPECT_GT(path.parts[kOtherPart].replay[i], 0);
+    EXPECT_LT(path.parts[kOtherPart].knock_out[i], 0);
     EXPECT_GT(path.top_replay[i], 0);
     EXPECT_LT(path.top_knock_out[i], 0);
   }
@@ -111,8 +112,8 @@ TEST(PathAttributionTest, AllOtherFeaturesTogetherAreTheOtherPart) {
     EXPECT_EQ(std::count(path.top_features.begin(), path.top_features.end(), feature), 0);
   }
   for (size_t i = 0; i < 8; ++i) {
-    EXPECT_NEAR(path.top_replay[i], path.parts[kOther].replay[i], 1e-3);
-    EXPECT_NEAR(path.top_knock_out[i], path.parts[kOther].knock_out[i], 1e-3);
+    EXPECT_NEAR(path.top_replay[i], path.parts[kOtherPart].replay[i], 1e-3);
+    EXPECT_NEAR(path.top_knock_out[i], path.parts[kOtherPart].knock_out[i], 1e-3);
   }
 }
 

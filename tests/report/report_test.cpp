@@ -33,7 +33,7 @@ int count(const std::string& text, const std::string& part) {
   return n;
 }
 
-std::vector<std::string> lines_of(const std::string& text) {
+std::vector<std::string> report_lines(const std::string& text) {
   std::istringstream in(text);
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) lines.push_back(line);
@@ -52,7 +52,7 @@ TEST(TerminalReportTest, StaysWithin110ColumnsAndOneLineARow) {
   summary.rows[2].target = "\n\x1b[2J" + std::string(200, 't');
   summary.model = std::string(200, 'm');
   summary.verdict_text = "A " + std::string(150, 'v') + " word. " + std::string(400, ' ');
-  const std::vector<std::string> lines = lines_of(terminal_report(summary));
+  const std::vector<std::string> lines = report_lines(terminal_report(summary));
   for (const std::string& line : lines) {
     EXPECT_LE(display_width(line), 110u) << line;
     EXPECT_EQ(line.find('\x1b'), std::string::npos);

@@ -17,19 +17,6 @@ at::Tensor random_contexts(int64_t n, int64_t pos = 16) {
   return at::tensor(random_ids(rng, n * pos), at::kLong).view({n, pos});
 }
 
-// Latents +-e_i with the right scale: reconstructs everything.
-Sae perfect_sae() {
-  const at::Tensor eye = at::eye(24);
-  SaeConfig config = tiny_sae(SaeKind::kStandard).config();
-  config.d_sae = 48;
-  return Sae(config,
-             {.W_enc = at::cat({eye, -eye}, 1),
-              .b_enc = at::zeros({48}),
-              .W_dec = at::cat({eye, -eye}, 0),
-              .b_dec = at::zeros({24}),
-              .threshold = {}});
-}
-
 TEST(HarvestTest, StoppingBelowTheSiteEqualsACaptureOfTheWholeRun) {
   const Transformer model = tiny_transformer();
   const TokenBatch batch = batch_of_contexts(random_contexts(3));
@@ -45,7 +32,7 @@ TEST(HarvestTest, StoppingBelowTheSiteEqualsACaptureOfTheWholeRun) {
 }
 
 TEST(EvaluateTest, APerfectSaeRecoversEverything) {
-  const SaeEvaluation e = evaluate_sae(perfect_sae(), tiny_transformer(), random_contexts(5), 2);
+  const SaeEvaluation e = evaluate_sae(identity_sae(), tiny_transformer(), random_contexts(5), 2);
   EXPECT_LT(e.fvu, 1e-6);
   EXPECT_NEAR(e.l0, 24, 1e-9);
   EXPECT_NEAR(e.norm_ratio, 1, 1e-5);
@@ -62,7 +49,7 @@ TEST(EvaluateTest, CrossEntropyIsTheMeanOverNextTokens) {
   const at::Tensor log_p = model.logits(resid).log_softmax(-1).slice(1, 0, -1);
   const at::Tensor next = contexts.slice(1, 1).unsqueeze(-1);
   const double expected = -log_p.gather(-1, next).mean().item<double>();
-  EXPECT_NEAR(evaluate_sae(perfect_sae(), model, contexts).ce_clean, expected, 1e-5);
+  EXPECT_NEAR(evaluate_sae(identity_sae(), model, contexts).ce_clean, expected, 1e-5);
 }
 
 TEST(EvaluateTest, AnSaeThatIsAlwaysOffEqualsMeanOrZeroAblation) {
@@ -107,8 +94,8 @@ TEST(FitStatsTest, EqualsTheFormulaOfItsHeader) {
 TEST(SelfCheckTest, AGoodSaePassesAndAWrongScaleIsNamed) {
   const Transformer model = tiny_transformer();
   const TokenBatch batch = batch_of_contexts(random_contexts(4));
-  EXPECT_NO_THROW(require_good_fit(self_check(perfect_sae(), model, batch)));
-  const Sae good = perfect_sae();
+  EXPECT_NO_THROW(require_good_fit(self_check(identity_sae(), model, batch)));
+  const Sae good = identity_sae();
   SaeWeights weights = good.weights();
   weights.W_dec = weights.W_dec * 5;
   const SelfCheck bad = self_check(Sae(good.config(), weights), model, batch);

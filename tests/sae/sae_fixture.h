@@ -34,4 +34,29 @@ inline Sae tiny_sae(SaeKind kind,
               .threshold = random_tensor(rng, {d_sae}, 0.1).abs()});
 }
 
+// x = relu(x) - relu(-x): the input comes back whole, with half of the 2 d features on.
+inline Sae identity_sae(int64_t d = 24) {
+  const at::Tensor eye = at::eye(d);
+  SaeConfig config = tiny_sae(SaeKind::kStandard).config();
+  config.d_in = d;
+  config.d_sae = 2 * d;
+  return Sae(config,
+             {.W_enc = at::cat({eye, -eye}, 1),
+              .b_enc = at::zeros({2 * d}),
+              .W_dec = at::cat({eye, -eye}, 0),
+              .b_dec = at::zeros({d}),
+              .threshold = {}});
+}
+
+// Feature j reads and writes axis j.
+inline Sae axis_sae(int64_t d, SaeNorm norm = SaeNorm::kNone) {
+  SaeConfig config;
+  config.norm = norm;
+  config.d_in = d;
+  config.d_sae = d;
+  return Sae(
+      config,
+      {.W_enc = at::eye(d), .b_enc = at::zeros({d}), .W_dec = at::eye(d), .b_dec = at::zeros({d})});
+}
+
 }  // namespace rebound

@@ -36,7 +36,7 @@ fs::path changed_copy(const std::string& golden, const std::string& name, const 
 }
 
 template <class Kind>
-std::string message_of(const fs::path& folder) {
+std::string load_message(const fs::path& folder) {
   try {
     load_sae(folder);
   } catch (const Kind& e) {
@@ -104,17 +104,17 @@ TEST(SaeLensFormatTest, WhatIsNotImplementedIsRefusedByName) {
   for (const char* architecture :
        {"matching_pursuit", "temporal", "phase_multiplexed", "crosscoder"}) {
     const auto folder = changed_copy("standard", "refused", {{"architecture", architecture}});
-    EXPECT_NE(message_of<DataError>(folder).find(architecture), std::string::npos);
+    EXPECT_NE(load_message<DataError>(folder).find(architecture), std::string::npos);
   }
   const auto folder =
       changed_copy("standard", "refused", {{"normalize_activations", "covariance_whitening"}});
-  EXPECT_NE(message_of<DataError>(folder).find("covariance_whitening"), std::string::npos);
+  EXPECT_NE(load_message<DataError>(folder).find("covariance_whitening"), std::string::npos);
 }
 
 TEST(SaeLensFormatTest, AverageNormWithoutItsFactorIsRefused) {
   const auto folder = changed_copy(
       "standard", "no-factor", {{"normalize_activations", "expected_average_only_in"}});
-  EXPECT_NE(message_of<DataError>(folder).find("norm_scaling_factor"), std::string::npos);
+  EXPECT_NE(load_message<DataError>(folder).find("norm_scaling_factor"), std::string::npos);
   const Sae folded = load_sae(folder, {.norm_scaling_factor = 2.0});
   const Sae plain = load_sae(golden_folder("standard"));
   EXPECT_TRUE(at::allclose(folded.weights().W_enc, plain.weights().W_enc * 2));
@@ -122,29 +122,32 @@ TEST(SaeLensFormatTest, AverageNormWithoutItsFactorIsRefused) {
 }
 
 TEST(SaeLensFormatTest, ShapesAreCheckedAgainstTheConfig) {
-  EXPECT_NE(message_of<DataError>(changed_copy("standard", "width", {{"d_in", 13}})).find("W_enc"),
+  EXPECT_NE(
+      load_message<DataError>(changed_copy("standard", "width", {{"d_in", 13}})).find("W_enc"),
+      std::string::npos);
+  EXPECT_NE(
+      load_message<DataError>(changed_copy("standard", "huge", {{"d_sae", 1'000'000'000'000}}))
+          .find("d_sae"),
+      std::string::npos);
+  EXPECT_NE(load_message<DataError>(changed_copy("topk", "k", {{"k", 31}})).find("k must be"),
             std::string::npos);
-  EXPECT_NE(message_of<DataError>(changed_copy("standard", "huge", {{"d_sae", 1'000'000'000'000}}))
-                .find("d_sae"),
-            std::string::npos);
-  EXPECT_NE(message_of<DataError>(changed_copy("topk", "k", {{"k", 31}})).find("k must be"),
-            std::string::npos);
-  EXPECT_NE(message_of<DataError>(changed_copy("standard", "jump", {{"architecture", "jumprelu"}}))
-                .find("threshold"),
-            std::string::npos);
+  EXPECT_NE(
+      load_message<DataError>(changed_copy("standard", "jump", {{"architecture", "jumprelu"}}))
+          .find("threshold"),
+      std::string::npos);
 }
 
 TEST(SaeLensFormatTest, BrokenFilesAreDataErrorsAndMissingOnesIoErrors) {
   const auto folder = changed_copy("standard", "broken", Json::object());
   write_file_atomically(folder / "cfg.json", "{\"d_in\": 12,");
-  EXPECT_NE(message_of<DataError>(folder), "no error");
+  EXPECT_NE(load_message<DataError>(folder), "no error");
   write_file_atomically(folder / "cfg.json", "[1]");
-  EXPECT_NE(message_of<DataError>(folder), "no error");
+  EXPECT_NE(load_message<DataError>(folder), "no error");
   fs::remove(folder / "cfg.json");
-  EXPECT_NE(message_of<IoError>(folder), "no error");
+  EXPECT_NE(load_message<IoError>(folder), "no error");
   const auto cut = changed_copy("standard", "cut", Json::object());
   fs::resize_file(cut / "sae_weights.safetensors", 200);
-  EXPECT_NE(message_of<DataError>(cut), "no error");
+  EXPECT_NE(load_message<DataError>(cut), "no error");
 }
 
 TEST(SaeLensFormatTest, NanWeightsAreADataError) {
@@ -154,7 +157,7 @@ TEST(SaeLensFormatTest, NanWeightsAreADataError) {
   const float nan = NAN;
   bytes.replace(bytes.size() - sizeof nan, sizeof nan, reinterpret_cast<const char*>(&nan), 4);
   write_file_atomically(path, bytes);
-  EXPECT_NE(message_of<DataError>(folder).find("NaN"), std::string::npos);
+  EXPECT_NE(load_message<DataError>(folder).find("NaN"), std::string::npos);
 }
 
 TEST(SaeLensFormatTest, AnSaeOfAnotherWidthOrLayerDoesNotFit) {

@@ -31,7 +31,7 @@ TrainRunOptions small_run(const std::string& name) {
   return run;
 }
 
-at::Tensor random_contexts(int64_t n) {
+at::Tensor training_contexts(int64_t n) {
   Rng rng({41});
   return at::tensor(random_ids(rng, n * 16), at::kLong).view({n, 16}).to(at::kInt);
 }
@@ -39,11 +39,11 @@ at::Tensor random_contexts(int64_t n) {
 TEST(TrainRunTest, EndToEndGivesASaeThatFitsItsModel) {
   const TrainRunOptions run = small_run("whole");
   const Transformer model = tiny_transformer();
-  const auto sae = train_sae(model, random_contexts(200), run);
+  const auto sae = train_sae(model, training_contexts(200), run);
   ASSERT_TRUE(sae.has_value());
   EXPECT_TRUE(sae->is_pointwise());
   EXPECT_EQ(sae->config().hook_name, "blocks.2.hook_resid_pre");
-  const SaeEvaluation e = evaluate_sae(*sae, model, random_contexts(40));
+  const SaeEvaluation e = evaluate_sae(*sae, model, training_contexts(40));
   EXPECT_LT(e.fvu, 0.8);
   EXPECT_NEAR(e.l0, 6, 2);
   EXPECT_FALSE(std::filesystem::exists(run.out / "checkpoint"));
@@ -52,7 +52,7 @@ TEST(TrainRunTest, EndToEndGivesASaeThatFitsItsModel) {
 
 TEST(TrainRunTest, StoppedAndResumedEqualsUninterrupted) {
   const Transformer model = tiny_transformer();
-  const at::Tensor contexts = random_contexts(200);
+  const at::Tensor contexts = training_contexts(200);
   const TrainRunOptions whole = small_run("straight");
   const auto expected = train_sae(model, contexts, whole);
   for (const int64_t stop : {int64_t{7}, whole.passes * whole.steps_per_pass() + 3}) {
@@ -70,7 +70,7 @@ TEST(TrainRunTest, StoppedAndResumedEqualsUninterrupted) {
 
 TEST(TrainRunTest, AKilledHarvestContinuesFromWhatWasSaved) {
   const Transformer model = tiny_transformer();
-  const at::Tensor contexts = random_contexts(200);
+  const at::Tensor contexts = training_contexts(200);
   const auto expected = train_sae(model, contexts, small_run("straight"));
   TrainRunOptions run = small_run("killed");
   run.stop_after_steps = 0;
@@ -106,14 +106,15 @@ TEST(TrainRunTest, ResumingWithOtherOptionsIsRefused) {
   const Transformer model = tiny_transformer();
   TrainRunOptions run = small_run("other");
   run.stop_after_steps = 3;
-  train_sae(model, random_contexts(200), run);
+  train_sae(model, training_contexts(200), run);
   run.resume = true;
   run.train.lr = 1;
-  EXPECT_THROW(train_sae(model, random_contexts(200), run), ConfigError);
+  EXPECT_THROW(train_sae(model, training_contexts(200), run), ConfigError);
 }
 
 TEST(TrainRunTest, TooLittleTextIsAConfigError) {
-  EXPECT_THROW(train_sae(tiny_transformer(), random_contexts(20), small_run("short")), ConfigError);
+  EXPECT_THROW(train_sae(tiny_transformer(), training_contexts(20), small_run("short")),
+               ConfigError);
 }
 
 TEST(ActivationBufferTest, GathersWhatWasAppendedAndDropsTornRows) {

@@ -17,19 +17,6 @@ at::Tensor random_contexts(int64_t n, int64_t pos = 16) {
   return at::tensor(random_ids(rng, n * pos), at::kLong).view({n, pos});
 }
 
-// Latents +-e_i: reconstructs everything.
-Sae identity_sae() {
-  const at::Tensor eye = at::eye(24);
-  SaeConfig config = tiny_sae(SaeKind::kStandard).config();
-  config.d_sae = 48;
-  return Sae(config,
-             {.W_enc = at::cat({eye, -eye}, 1),
-              .b_enc = at::zeros({48}),
-              .W_dec = at::cat({eye, -eye}, 0),
-              .b_dec = at::zeros({24}),
-              .threshold = {}});
-}
-
 TEST(SpliceLossTest, MeansOverContextsAreThoseOfTheSaeEvaluation) {
   const Transformer model = tiny_transformer();
   const Sae sae = tiny_sae(SaeKind::kJumpRelu);

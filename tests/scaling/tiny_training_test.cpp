@@ -13,7 +13,7 @@
 namespace rebound {
 namespace {
 
-TinyShape small_shape() {
+TinyShape training_shape() {
   return {.d_model = 16, .n_layers = 1, .n_heads = 2, .vocabulary = 32, .context_length = 16};
 }
 
@@ -25,7 +25,7 @@ at::Tensor counting_contexts(int64_t n) {
 }
 
 TEST(TinyTrainingTest, LearnsWhatFollows) {
-  TinyLlama model(small_shape(), 0);
+  TinyLlama model(training_shape(), 0);
   const TinyTraining result = train_tiny_llama(
       model, counting_contexts(1200), {.steps = 150, .batch_contexts = 8, .lr = 1e-2});
   EXPECT_GT(result.first_loss, 3);
@@ -47,7 +47,7 @@ TEST(TinyTrainingTest, TheRateRisesAndFallsToZero) {
 
 TEST(TinyTrainingTest, TheSameTextAndSeedGiveTheSameWeights) {
   const auto weights = [](uint64_t seed) {
-    TinyLlama model(small_shape(), seed);
+    TinyLlama model(training_shape(), seed);
     train_tiny_llama(model, counting_contexts(40), {.steps = 5, .batch_contexts = 8});
     return model.weights().head;
   };
@@ -58,7 +58,7 @@ TEST(TinyTrainingTest, TheSameTextAndSeedGiveTheSameWeights) {
 TEST(TinyTrainingTest, EachContextIsUsedOnceInOrder) {
   // Contexts behind the last step's play no part.
   const auto weights = [](const at::Tensor& contexts) {
-    TinyLlama model(small_shape(), 0);
+    TinyLlama model(training_shape(), 0);
     train_tiny_llama(model, contexts, {.steps = 5, .batch_contexts = 4});
     return model.weights().head;
   };
@@ -71,7 +71,7 @@ TEST(TinyTrainingTest, EachContextIsUsedOnceInOrder) {
 }
 
 TEST(TinyTrainingTest, OnlyMatricesDecay) {
-  TinyLlama model(small_shape(), 0);
+  TinyLlama model(training_shape(), 0);
   const at::Tensor before = model.weights().layers[0].o;
   const at::Tensor gains_before = model.weights().final_norm;
   train_tiny_llama(
@@ -84,7 +84,7 @@ TEST(TinyTrainingTest, OnlyMatricesDecay) {
 }
 
 TEST(TinyTrainingTest, TooLittleTextAndBadOptionsAreRefused) {
-  TinyLlama model(small_shape(), 0);
+  TinyLlama model(training_shape(), 0);
   const auto train = [&](const TinyTrainOptions& options) {
     return message_of<ConfigError>(
         [&] { train_tiny_llama(model, counting_contexts(10), options); });
@@ -100,7 +100,7 @@ TEST(TinyTrainingTest, TooLittleTextAndBadOptionsAreRefused) {
 }
 
 TEST(TinyTrainingTest, ALossThatIsNoNumberEndsIt) {
-  TinyLlama model(small_shape(), 0);
+  TinyLlama model(training_shape(), 0);
   {
     const at::NoGradGuard no_grad;
     model.matrices()[0].fill_(std::numeric_limits<float>::quiet_NaN());

@@ -1,8 +1,10 @@
 // Runs the program under test: REBOUND_PROGRAM with arguments of the shell.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <string>
@@ -22,6 +24,13 @@ inline Outcome run_program(const std::string& arguments) {
     text.append(buffer.data(), count);
   }
   return {WEXITSTATUS(pclose(pipe)), text};
+}
+
+// Bad input's one clear line, which has `words` in it.
+inline void expect_one_line(const Outcome& outcome, int exit_code, const std::string& words) {
+  EXPECT_EQ(outcome.exit_code, exit_code) << outcome.text;
+  EXPECT_NE(outcome.text.find(words), std::string::npos) << outcome.text;
+  EXPECT_EQ(std::count(outcome.text.begin(), outcome.text.end(), '\n'), 1) << outcome.text;
 }
 
 }  // namespace rebound

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "rebound/audit/read_field.h"
 #include "rebound/base/error.h"
 #include "rebound/recover/cross_solver.h"
 
@@ -14,11 +15,6 @@ constexpr int64_t kSoftSteps = 120;    // as published, with the step size
 constexpr double kSoftLr = 0.01;
 constexpr int64_t kGcgSteps = 20;
 
-template <class T>
-void read(ObjectReader& in, const char* key, T& value) {
-  value = in.get(key, value);
-}
-
 void check_constraint(const std::string& constraint, const std::string& where) {
   if (AnswerRowSpec{constraint}.is_at_input()) return;
   try {
@@ -29,16 +25,16 @@ void check_constraint(const std::string& constraint, const std::string& where) {
 }
 
 void read_suffix(ObjectReader& in, AnswerRowSpec& row) {
-  read(in, "suffix_tokens", row.suffix.tokens);
-  read(in, "prompts", row.suffix.prompts);
+  read_field(in, "suffix_tokens", row.suffix.tokens);
+  read_field(in, "prompts", row.suffix.prompts);
   if (row.is_gcg()) {
-    read(in, "search_width", row.suffix.search_width);
-    read(in, "top_k", row.suffix.top_k);
+    read_field(in, "search_width", row.suffix.search_width);
+    read_field(in, "top_k", row.suffix.top_k);
     return;
   }
-  read(in, "obfuscation", row.suffix.obfuscation);
-  read(in, "behaviour_weight", row.suffix.behaviour_weight);
-  read(in, "lr", row.lr);
+  read_field(in, "obfuscation", row.suffix.obfuscation);
+  read_field(in, "behaviour_weight", row.suffix.behaviour_weight);
+  read_field(in, "lr", row.lr);
 }
 
 }  // namespace
@@ -117,12 +113,12 @@ AnswerRowSpec read_answer_row(const Json& json, const std::string& where) {
   const bool is_attack = objective == "answer";
   AnswerRowSpec row =
       AnswerRowSpec::of(constraint, is_attack ? RowKind::kAttack : RowKind::kMinimalBudget);
-  read(in, "steps", row.steps);
+  read_field(in, "steps", row.steps);
   if (row.is_at_input()) {
     read_suffix(in, row);
   } else {
-    read(in, "budget", row.budget);
-    read(in, "lr", row.lr);
+    read_field(in, "budget", row.budget);
+    read_field(in, "lr", row.lr);
   }
   in.finish();
   return row;

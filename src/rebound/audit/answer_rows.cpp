@@ -8,6 +8,7 @@
 #include "rebound/audit/answer_judge.h"
 #include "rebound/audit/answer_search.h"
 #include "rebound/audit/answer_suffix.h"
+#include "rebound/audit/clock.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/base/error.h"
 #include "rebound/base/rng.h"
@@ -17,21 +18,20 @@
 namespace rebound {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 Span span_of(const AnswerRowSpec& row) { return cross_rung_of(row.constraint).projected; }
 
 std::vector<StoredResult> run_attack(const AnswerRowSpec& row, const AnswerBatch& batch) {
   const auto started = Clock::now();
-  const CrossSolution solution = search_answers(batch, row, batch.problem(*batch.subject->search, batch.base_answers()));
+  const CrossSolution solution =
+      search_answers(batch, row, batch.problem(*batch.subject->search, batch.base_answers()));
   const double seconds = seconds_since(started) / static_cast<double>(batch.flips.size());
   const CrossProblem exact = batch.problem(*batch.subject->model, batch.base_answers());
-  std::vector<StoredResult> results =
-      judge_attacked(batch, solution.delta, span_of(row),
-                     forced_figures(exact, solution.delta, span_of(row), base_log_probs(batch, exact.n_rows())),
-                     /*wants_nll=*/true);
+  std::vector<StoredResult> results = judge_attacked(
+      batch,
+      solution.delta,
+      span_of(row),
+      forced_figures(exact, solution.delta, span_of(row), base_log_probs(batch, exact.n_rows())),
+      /*wants_nll=*/true);
   for (size_t i = 0; i < results.size(); ++i) {
     results[i].score = solution.score[static_cast<int64_t>(i)].item<double>();
     results[i].steps = solution.steps[i];
@@ -43,13 +43,17 @@ std::vector<StoredResult> run_attack(const AnswerRowSpec& row, const AnswerBatch
 }
 
 // Smallest norms with which the search writes each whole answer, with the gaps that they bridge.
-std::vector<StoredResult> minimal_results(const AnswerRowSpec& row, const AnswerBatch& batch,
-                                          const std::vector<std::vector<int64_t>>& answers, const std::string& variant) {
+std::vector<StoredResult> minimal_results(const AnswerRowSpec& row,
+                                          const AnswerBatch& batch,
+                                          const std::vector<std::vector<int64_t>>& answers,
+                                          const std::string& variant) {
   const auto started = Clock::now();
   const CrossProblem problem = batch.problem(*batch.subject->search, answers);
   const std::vector<double> gaps = answer_gaps(problem);
-  const std::vector<double> budgets = minimal_answer_budgets(
-      problem, cross_rung_of(row.constraint), {.cap = row.budget, .max_steps = row.steps, .lr = row.lr});
+  const std::vector<double> budgets =
+      minimal_answer_budgets(problem,
+                             cross_rung_of(row.constraint),
+                             {.cap = row.budget, .max_steps = row.steps, .lr = row.lr});
   std::vector<StoredResult> results;
   for (size_t i = 0; i < budgets.size(); ++i) {
     StoredResult result;
@@ -58,7 +62,9 @@ std::vector<StoredResult> minimal_results(const AnswerRowSpec& row, const Answer
     result.recovered = std::isfinite(budgets[i]);
     result.score = -gaps[i];
     result.recheck_score = kNotMeasured;
-    result.figures = {{"minimal_budget", finite_or_null(budgets[i])}, {"gap", finite_or_null(gaps[i])}, {"norm", finite_or_null(budgets[i])}};
+    result.figures = {{"minimal_budget", finite_or_null(budgets[i])},
+                      {"gap", finite_or_null(gaps[i])},
+                      {"norm", finite_or_null(budgets[i])}};
     result.steps = row.steps;
     result.seconds = seconds_since(started) / static_cast<double>(budgets.size());
     result.termination = result.recovered ? "goal" : "censored";
@@ -76,14 +82,15 @@ std::vector<StoredResult> run_minimal_inject(const AnswerRowSpec& row, const Ans
   wider.budget *= kInjectCaps;
   std::vector<StoredResult> all;
   for (size_t draw = 0; draw < batch.foreign_answers.size(); ++draw) {
-    for (StoredResult& result : minimal_results(wider, batch, batch.foreign_answers[draw], concat("answer ", draw))) {
+    for (StoredResult& result :
+         minimal_results(wider, batch, batch.foreign_answers[draw], concat("answer ", draw))) {
       all.push_back(std::move(result));
     }
   }
   return all;
 }
 
-std::vector<StoredResult> run_clamp_only(const AnswerBatch& batch) {
+std::vector<StoredResult> clamp_only_answers(const AnswerBatch& batch) {
   std::vector<StoredResult> results;
   for (size_t i = 0; i < batch.flips.size(); ++i) {
     results.push_back(judge(batch, i, batch.flips[i].defended_answer, {{"norm", 0.0}}));
@@ -96,19 +103,23 @@ std::vector<StoredResult> run_clamp_only(const AnswerBatch& batch) {
 }
 
 // A random direction at every perturbed position, of the row's budget, through the same projection.
-std::vector<StoredResult> run_random(const AnswerRowSpec& row, const AnswerBatch& batch) {
+std::vector<StoredResult> random_answers(const AnswerRowSpec& row, const AnswerBatch& batch) {
   const CrossProblem exact = batch.problem(*batch.subject->model, batch.base_answers());
   std::vector<StoredResult> all;
   for (int64_t draw = 0; draw < batch.spec->controls.random_draws; ++draw) {
     const auto started = Clock::now();
     at::Tensor delta = exact.zero_delta();
     for (size_t i = 0; i < batch.flips.size(); ++i) {
-      Rng rng({batch.spec->seed, static_cast<uint64_t>(batch.flips[i].index), static_cast<uint64_t>(draw), 71});
+      Rng rng({batch.spec->seed,
+               static_cast<uint64_t>(batch.flips[i].index),
+               static_cast<uint64_t>(draw),
+               71});
       delta[static_cast<int64_t>(i)] = at::tensor(rng.normals(delta[0].numel())).view_as(delta[0]);
     }
     delta = delta * exact.is_real().view({delta.size(0), 1, delta.size(2), 1});
     delta = scaled_to_budget(exact, delta, span_of(row), row.budget);
-    std::vector<StoredResult> results = judge_attacked(batch, delta, span_of(row), forced_figures(exact, delta, span_of(row)));
+    std::vector<StoredResult> results =
+        judge_attacked(batch, delta, span_of(row), forced_figures(exact, delta, span_of(row)));
     for (StoredResult& result : results) {
       result.variant = concat("draw ", draw);
       result.seconds = seconds_since(started) / static_cast<double>(batch.flips.size());
@@ -125,12 +136,21 @@ std::vector<StoredResult> run_inject(const AnswerRowSpec& row, const AnswerBatch
   for (size_t draw = 0; draw < batch.foreign_answers.size(); ++draw) {
     const auto started = Clock::now();
     const auto& answers = batch.foreign_answers[draw];
-    const CrossSolution solution = search_answers(batch, row, batch.problem(*batch.subject->search, answers));
-    const AttackedAnswers written =
-        generate_attacked(*batch.subject->model, *batch.plan, batch.prompts(), solution.delta, span_of(row),
-                          {.max_new_tokens = batch.spec->max_new_tokens, .stop_tokens = batch.subject->stop_tokens});
+    const CrossSolution solution =
+        search_answers(batch, row, batch.problem(*batch.subject->search, answers));
+    const AttackedAnswers written = generate_attacked(
+        *batch.subject->model,
+        *batch.plan,
+        batch.prompts(),
+        solution.delta,
+        span_of(row),
+        {.max_new_tokens = batch.spec->max_new_tokens, .stop_tokens = batch.subject->stop_tokens});
     for (size_t i = 0; i < batch.flips.size(); ++i) {
-      StoredResult result = judge(batch, i, written.tokens[i], {{"norm", solution.norm[static_cast<int64_t>(i)].item<double>()}});
+      StoredResult result =
+          judge(batch,
+                i,
+                written.tokens[i],
+                {{"norm", solution.norm[static_cast<int64_t>(i)].item<double>()}});
       const std::string text = batch.subject->text_of(written.tokens[i]);
       result.recovered = base_likeness(text, batch.subject->text_of(answers[i])).is_base_like;
       result.variant = concat("answer ", draw);
@@ -156,7 +176,8 @@ RowSummary head_of(const AnswerRowSpec& row) {
   return head;
 }
 
-AnswerRow control(const AnswerRowSpec& row, const char* kind,
+AnswerRow control(const AnswerRowSpec& row,
+                  const char* kind,
                   std::function<std::vector<StoredResult>(const AnswerBatch&)> run) {
   RowSummary head = head_of(row);
   head.control = kind;
@@ -177,16 +198,20 @@ std::vector<AnswerRow> answer_rows(const AnswerAuditSpec& spec) {
   }
   if (!spec.controls.is_on) return rows;
   const AnswerRowSpec& headline = spec.headline();
-  rows.push_back(control(headline, "clamp_only", run_clamp_only));
+  rows.push_back(control(headline, "clamp_only", clamp_only_answers));
   if (headline.is_at_input()) return rows;  // the others are about perturbations inside
   if (spec.controls.random_draws > 0) {
-    rows.push_back(control(headline, "random", [=](const AnswerBatch& batch) { return run_random(headline, batch); }));
+    rows.push_back(control(headline, "random", [=](const AnswerBatch& batch) {
+      return random_answers(headline, batch);
+    }));
   }
   if (spec.controls.inject_answers > 0) {
-    rows.push_back(control(headline, "inject", [=](const AnswerBatch& batch) { return run_inject(headline, batch); }));
+    rows.push_back(control(
+        headline, "inject", [=](const AnswerBatch& batch) { return run_inject(headline, batch); }));
     for (const AnswerRowSpec& row : spec.rows) {
       if (row.kind != RowKind::kMinimalBudget) continue;
-      rows.push_back(control(row, "inject", [=](const AnswerBatch& batch) { return run_minimal_inject(row, batch); }));
+      rows.push_back(control(
+          row, "inject", [=](const AnswerBatch& batch) { return run_minimal_inject(row, batch); }));
       rows.back().head.budget *= kInjectCaps;
     }
   }

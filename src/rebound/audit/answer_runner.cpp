@@ -25,7 +25,7 @@ namespace rebound {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr int64_t kUtilityContexts = 8;
+constexpr int64_t kCostContexts = 8;
 
 class AnswerRun {
  public:
@@ -63,7 +63,7 @@ class AnswerRun {
     if (defence_.design) save_directions(*defence_.design, folder_ / kDirectionsFile);
     if (!store_.artefact("utility")) {
       const Json cost =
-          measure_cost_of_hooks(*subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kUtilityContexts);
+          measure_cost_of_hooks(*subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kCostContexts);
       store_.put_artefact("utility", cost.dump());
     }
   }

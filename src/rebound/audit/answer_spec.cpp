@@ -4,58 +4,61 @@
 #include <set>
 #include <sstream>
 
+#include "rebound/audit/read_field.h"
 #include "rebound/base/error.h"
 
 namespace rebound {
 namespace {
 
-template <class T>
-void read(ObjectReader& in, const char* key, T& value) {
-  value = in.get(key, value);
-}
-
 const std::vector<double> kDirectionStrengths = {0.15, 0.2, 0.225, 0.25, 0.3};
 
-AnswerBehaviourSpec read_behaviour(const Json& json, const std::string& where, AnswerBehaviourSpec spec) {
+AnswerBehaviourSpec read_behaviour(const Json& json,
+                                   const std::string& where,
+                                   AnswerBehaviourSpec spec) {
   ObjectReader in(json, where);
-  read(in, "kind", spec.kind);
-  read(in, "requests", spec.requests);
-  read(in, "n_train", spec.n_train);
-  read(in, "n_test", spec.n_test);
-  read(in, "ids", spec.ids);
-  read(in, "manifest", spec.manifest);
+  read_field(in, "kind", spec.kind);
+  read_field(in, "requests", spec.requests);
+  read_field(in, "n_train", spec.n_train);
+  read_field(in, "n_test", spec.n_test);
+  read_field(in, "ids", spec.ids);
+  read_field(in, "manifest", spec.manifest);
   in.finish();
   return spec;
 }
 
 AnswerDefenceSpec read_defence(const Json& json, const std::string& where, AnswerDefenceSpec spec) {
   ObjectReader in(json, where);
-  read(in, "kind", spec.kind);
+  read_field(in, "kind", spec.kind);
   if (spec.kind == "directions" && !in.has("strengths")) spec.strengths = kDirectionStrengths;
-  read(in, "layers", spec.layers);
-  read(in, "saes", spec.saes);
-  read(in, "features", spec.features);
-  read(in, "edits", spec.edits);
-  read(in, "strengths", spec.strengths);
+  read_field(in, "layers", spec.layers);
+  read_field(in, "saes", spec.saes);
+  read_field(in, "features", spec.features);
+  read_field(in, "edits", spec.edits);
+  read_field(in, "strengths", spec.strengths);
   const Json strength = in.get<Json>("strength", Json());
-  require<ConfigError>(strength.is_null() || strength.is_number(), where, ".strength: got ", strength.dump(),
+  require<ConfigError>(strength.is_null() || strength.is_number(),
+                       where,
+                       ".strength: got ",
+                       strength.dump(),
                        ", expected a number");
   if (strength.is_number()) spec.strength = strength.get<double>();
-  read(in, "max_degenerate", spec.max_degenerate);
-  read(in, "n_safe", spec.n_safe);
+  read_field(in, "max_degenerate", spec.max_degenerate);
+  read_field(in, "n_safe", spec.n_safe);
   in.finish();
   return spec;
 }
 
-AnswerControlSpec read_controls(const Json& json, const std::string& where, AnswerControlSpec spec) {
+AnswerControlSpec read_controls(const Json& json,
+                                const std::string& where,
+                                AnswerControlSpec spec) {
   if (json.is_boolean()) {
     spec.is_on = json.get<bool>();
     return spec;
   }
   ObjectReader in(json, where);
   spec.is_on = in.get("on", true);
-  read(in, "random_draws", spec.random_draws);
-  read(in, "inject_answers", spec.inject_answers);
+  read_field(in, "random_draws", spec.random_draws);
+  read_field(in, "inject_answers", spec.inject_answers);
   in.finish();
   return spec;
 }
@@ -68,8 +71,8 @@ AnswerAttributionSpec read_attribution(const Json& json, const std::string& wher
   }
   ObjectReader in(json, where);
   spec.is_on = in.get("on", true);
-  read(in, "saes", spec.saes);
-  read(in, "top_k", spec.top_k);
+  read_field(in, "saes", spec.saes);
+  read_field(in, "top_k", spec.top_k);
   in.finish();
   return spec;
 }
@@ -99,7 +102,9 @@ std::vector<AnswerRowSpec> rows_of(Preset preset) {
     return spec;
   };
   std::vector<AnswerRowSpec> rows = {
-      row("forward_projection"), row("none"), row("first_site"),
+      row("forward_projection"),
+      row("none"),
+      row("first_site"),
       AnswerRowSpec::of("forward_projection", RowKind::kMinimalBudget)};
   if (preset == Preset::kFull) {
     rows.push_back(row("forward_projection_decoder"));
@@ -126,7 +131,9 @@ Json list_of_names() { return {"refusal", "refusal-benign"}; }
 
 }  // namespace
 
-bool is_answer_behaviour(const std::string& kind) { return kind == "refusal" || kind == "refusal-benign"; }
+bool is_answer_behaviour(const std::string& kind) {
+  return kind == "refusal" || kind == "refusal-benign";
+}
 
 Preset parse_preset(const std::string& text) {
   if (text == "quick") return Preset::kQuick;
@@ -149,13 +156,20 @@ const AnswerRowSpec& AnswerAuditSpec::headline() const {
 }
 
 void AnswerAuditSpec::validate() const {
-  require<ConfigError>(is_answer_behaviour(behaviour.kind), "behaviour.kind: got \"", behaviour.kind,
-                       "\", expected one of ", list_of_names().dump());
-  require<ConfigError>(!behaviour.requests.empty(), "behaviour.requests: got none, expected at least one set");
+  require<ConfigError>(is_answer_behaviour(behaviour.kind),
+                       "behaviour.kind: got \"",
+                       behaviour.kind,
+                       "\", expected one of ",
+                       list_of_names().dump());
+  require<ConfigError>(!behaviour.requests.empty(),
+                       "behaviour.requests: got none, expected at least one set");
   require<ConfigError>(behaviour.n_train > 0 && behaviour.n_test > 0,
                        "behaviour: got n_train or n_test < 1, expected at least 1");
-  require<ConfigError>(defence.kind == "directions" || defence.kind == "features" || defence.kind == "edits",
-                       "defence.kind: got \"", defence.kind, "\", expected directions, features or edits");
+  require<ConfigError>(
+      defence.kind == "directions" || defence.kind == "features" || defence.kind == "edits",
+      "defence.kind: got \"",
+      defence.kind,
+      "\", expected directions, features or edits");
   require<ConfigError>(defence.kind != "directions" || !defence.layers.empty(),
                        "defence.layers: got none, expected at least one");
   require<ConfigError>(defence.kind != "features" || !defence.saes.empty(),
@@ -164,17 +178,27 @@ void AnswerAuditSpec::validate() const {
                        "defence.edits: got none, expected at least one clamp");
   require<ConfigError>(defence.strength.has_value() || !defence.strengths.empty(),
                        "defence.strengths: got none, expected at least one");
-  require<ConfigError>(defence.features > 0, "defence.features: got ", defence.features, ", expected > 0");
-  require<ConfigError>(target_tokens > 0 && max_new_tokens >= target_tokens, "target_tokens: got ", target_tokens,
-                       " with max_new_tokens ", max_new_tokens, ", expected 1..max_new_tokens");
-  require<ConfigError>(attribution.top_k > 0, "attribution.top_k: got ", attribution.top_k, ", expected > 0");
+  require<ConfigError>(
+      defence.features > 0, "defence.features: got ", defence.features, ", expected > 0");
+  require<ConfigError>(target_tokens > 0 && max_new_tokens >= target_tokens,
+                       "target_tokens: got ",
+                       target_tokens,
+                       " with max_new_tokens ",
+                       max_new_tokens,
+                       ", expected 1..max_new_tokens");
+  require<ConfigError>(
+      attribution.top_k > 0, "attribution.top_k: got ", attribution.top_k, ", expected > 0");
   require<ConfigError>(feature_counts.empty() || defence.kind == "features",
-                       "feature_counts: got some with a defence of ", defence.kind, ", expected features");
+                       "feature_counts: got some with a defence of ",
+                       defence.kind,
+                       ", expected features");
   for (const int64_t count : feature_counts) {
     require<ConfigError>(count > 0, "feature_counts: got ", count, ", expected > 0");
   }
   require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
-  require<ConfigError>(dtype == "float32" || dtype == "bfloat16", "dtype: got \"", dtype,
+  require<ConfigError>(dtype == "float32" || dtype == "bfloat16",
+                       "dtype: got \"",
+                       dtype,
                        "\", expected float32 or bfloat16");
   require<ConfigError>(!rows.empty(), "rows: got none, expected at least one");
   std::set<std::string> names;
@@ -212,28 +236,36 @@ AnswerAuditSpec default_answer_spec(const std::string& kind, Preset preset) {
 AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
   ObjectReader in(json, where);
   std::string kind = "refusal";
-  if (in.has("behaviour")) kind = ObjectReader(in.at("behaviour"), where + ".behaviour").get("kind", kind);
+  if (in.has("behaviour"))
+    kind = ObjectReader(in.at("behaviour"), where + ".behaviour").get("kind", kind);
   AnswerAuditSpec spec = default_answer_spec(kind, Preset::kQuick);
-  read(in, "model", spec.model);
-  if (in.has("behaviour")) spec.behaviour = read_behaviour(in.at("behaviour"), where + ".behaviour", spec.behaviour);
-  if (in.has("defence")) spec.defence = read_defence(in.at("defence"), where + ".defence", spec.defence);
+  read_field(in, "model", spec.model);
+  if (in.has("behaviour"))
+    spec.behaviour = read_behaviour(in.at("behaviour"), where + ".behaviour", spec.behaviour);
+  if (in.has("defence"))
+    spec.defence = read_defence(in.at("defence"), where + ".defence", spec.defence);
   if (in.has("rows")) {
     const Json& rows = in.at("rows");
-    require<ConfigError>(rows.is_array(), where, ".rows: got ", rows.type_name(), ", expected a list");
+    require<ConfigError>(
+        rows.is_array(), where, ".rows: got ", rows.type_name(), ", expected a list");
     spec.rows.clear();
-    for (size_t i = 0; i < rows.size(); ++i) spec.rows.push_back(read_answer_row(rows[i], concat(where, ".rows[", i, "]")));
+    for (size_t i = 0; i < rows.size(); ++i)
+      spec.rows.push_back(read_answer_row(rows[i], concat(where, ".rows[", i, "]")));
   }
-  if (in.has("controls")) spec.controls = read_controls(in.at("controls"), where + ".controls", spec.controls);
-  if (in.has("attribution")) spec.attribution = read_attribution(in.at("attribution"), where + ".attribution");
-  for (const char* key : {"behaviour", "defence", "rows", "controls", "attribution"}) in.get<Json>(key, Json());
-  read(in, "feature_counts", spec.feature_counts);
-  read(in, "target_tokens", spec.target_tokens);
-  read(in, "max_new_tokens", spec.max_new_tokens);
-  read(in, "batch", spec.batch);
+  if (in.has("controls"))
+    spec.controls = read_controls(in.at("controls"), where + ".controls", spec.controls);
+  if (in.has("attribution"))
+    spec.attribution = read_attribution(in.at("attribution"), where + ".attribution");
+  for (const char* key : {"behaviour", "defence", "rows", "controls", "attribution"})
+    in.get<Json>(key, Json());
+  read_field(in, "feature_counts", spec.feature_counts);
+  read_field(in, "target_tokens", spec.target_tokens);
+  read_field(in, "max_new_tokens", spec.max_new_tokens);
+  read_field(in, "batch", spec.batch);
   const int64_t seed = in.get<int64_t>("seed", 0);
   require<ConfigError>(seed >= 0, where, ".seed: got ", seed, ", expected >= 0");
   spec.seed = static_cast<uint64_t>(seed);
-  read(in, "dtype", spec.dtype);
+  read_field(in, "dtype", spec.dtype);
   in.finish();
   spec.validate();
   return spec;
@@ -246,18 +278,31 @@ Json to_json(const AnswerAuditSpec& spec) {
   const AnswerDefenceSpec& d = spec.defence;
   return {{"model", spec.model},
           {"behaviour",
-           {{"kind", b.kind}, {"requests", b.requests}, {"n_train", b.n_train}, {"n_test", b.n_test}, {"ids", b.ids},
+           {{"kind", b.kind},
+            {"requests", b.requests},
+            {"n_train", b.n_train},
+            {"n_test", b.n_test},
+            {"ids", b.ids},
             {"manifest", b.manifest}}},
           {"defence",
-           {{"kind", d.kind}, {"layers", d.layers}, {"saes", d.saes}, {"features", d.features}, {"edits", d.edits},
-            {"strengths", d.strengths}, {"strength", d.strength ? Json(*d.strength) : Json()},
-            {"max_degenerate", d.max_degenerate}, {"n_safe", d.n_safe}}},
+           {{"kind", d.kind},
+            {"layers", d.layers},
+            {"saes", d.saes},
+            {"features", d.features},
+            {"edits", d.edits},
+            {"strengths", d.strengths},
+            {"strength", d.strength ? Json(*d.strength) : Json()},
+            {"max_degenerate", d.max_degenerate},
+            {"n_safe", d.n_safe}}},
           {"rows", rows},
           {"controls",
-           {{"on", spec.controls.is_on}, {"random_draws", spec.controls.random_draws},
+           {{"on", spec.controls.is_on},
+            {"random_draws", spec.controls.random_draws},
             {"inject_answers", spec.controls.inject_answers}}},
           {"attribution",
-           {{"on", spec.attribution.is_on}, {"saes", spec.attribution.saes}, {"top_k", spec.attribution.top_k}}},
+           {{"on", spec.attribution.is_on},
+            {"saes", spec.attribution.saes},
+            {"top_k", spec.attribution.top_k}}},
           {"feature_counts", spec.feature_counts},
           {"target_tokens", spec.target_tokens},
           {"max_new_tokens", spec.max_new_tokens},

@@ -9,6 +9,7 @@
 
 #include "rebound/audit/answer_judge.h"
 #include "rebound/audit/answer_suffix_prompt.h"
+#include "rebound/audit/clock.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/audit/summary.h"
 #include "rebound/base/error.h"
@@ -23,14 +24,9 @@ namespace rebound {
 namespace {
 
 using Tokens = std::vector<int64_t>;
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kHashDigits = 16;
 constexpr double kSecondsWorthSaying = 60;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 Tokens joined(std::initializer_list<Tokens> parts) {
   Tokens all;

@@ -8,17 +8,13 @@
 #include <cstring>
 #include <memory>
 
+#include "rebound/audit/clock.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/base/error.h"
 #include "rebound/recover/minimal_budget.h"
 
 namespace rebound {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 Json figures_of(const Measurement& m) {
   return {{"norm", finite_or_null(m.norm)},
@@ -46,9 +42,9 @@ SolverOptions solver_options(const RowSpec& spec, bool keep_trace) {
           .keep_trace = keep_trace};
 }
 
-// Attack rows that differ in their constraint alone; one batch of examples for all of them. Every row
-// runs whichever of them is asked for first, so that a resumed run computes what an uninterrupted one
-// does.
+// Attack rows that differ in their constraint alone; one batch of examples for all of them. Every
+// row runs whichever of them is asked for first, so that a resumed run computes what an
+// uninterrupted one does.
 class Ladder {
  public:
   explicit Ladder(std::vector<RowSpec> rows) : rows_(std::move(rows)) {}
@@ -60,12 +56,16 @@ class Ladder {
   }
   void add(const RowSpec& spec) { rows_.push_back(spec); }
 
-  FinishedBatch run(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
-    const Problem problem =
-        context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  FinishedBatch run(const RowSpec& spec,
+                    const BatchContext& context,
+                    const RowEnvironment& environment) {
+    const Problem problem = context.problem(
+        context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
     if (batch_ != environment.batch_index) solve_all(problem, context, environment);
     const size_t place = static_cast<size_t>(
-        std::find_if(rows_.begin(), rows_.end(), [&](const RowSpec& row) { return row.constraint == spec.constraint; }) -
+        std::find_if(rows_.begin(),
+                     rows_.end(),
+                     [&](const RowSpec& row) { return row.constraint == spec.constraint; }) -
         rows_.begin());
     FinishedBatch finished = finish(problem, context, place);
     for (StoredResult& result : finished.results) {
@@ -76,15 +76,19 @@ class Ladder {
   }
 
  private:
-  void solve_all(const Problem& problem, const BatchContext& context, const RowEnvironment& environment) {
+  void solve_all(const Problem& problem,
+                 const BatchContext& context,
+                 const RowEnvironment& environment) {
     const auto started = Clock::now();
     constraints_.clear();
     for (const RowSpec& row : rows_) {
-      constraints_.emplace_back(rung_of(row.constraint), *context.subject->sae, context.defence->features());
+      constraints_.emplace_back(
+          rung_of(row.constraint), *context.subject->sae, context.defence->features());
     }
     std::vector<const Constraint*> pointers;
     for (const Constraint& constraint : constraints_) pointers.push_back(&constraint);
-    solutions_ = solve_under_each(problem, pointers, solver_options(rows_.front(), environment.spec.trace));
+    solutions_ =
+        solve_under_each(problem, pointers, solver_options(rows_.front(), environment.spec.trace));
     seconds_ = seconds_since(started);
     batch_ = environment.batch_index;
   }
@@ -93,17 +97,23 @@ class Ladder {
     const Solution& solution = solutions_[place];
     FinishedBatch finished;
     finished.results = results_of(context, problem, solution.delta, /*is_rechecked=*/true);
-    const at::Tensor binding = binding_features(problem, solution.delta, context.subject->statistics.pre_std);
+    const at::Tensor binding =
+        binding_features(problem, solution.delta, context.subject->statistics.pre_std);
     for (size_t i = 0; i < finished.results.size(); ++i) {
       const int64_t at = static_cast<int64_t>(i);
       StoredResult& result = finished.results[i];
       add_run_figures(result, solution.steps[i], 0, to_string(solution.termination[i]));
       result.figures["binding_features"] = binding[at].sum().item<int64_t>();
-      result.figures["constraint_violation"] = finite_or_null(constraints_[place].violation(solution.delta[at]));
+      result.figures["constraint_violation"] =
+          finite_or_null(constraints_[place].violation(solution.delta[at]));
     }
     for (const TraceEntry& entry : solution.trace) {
-      finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index, {}, entry.step,
-                                 entry.score, entry.drift_pre, entry.norm});
+      finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index,
+                                 {},
+                                 entry.step,
+                                 entry.score,
+                                 entry.drift_pre,
+                                 entry.norm});
     }
     return finished;
   }
@@ -115,39 +125,45 @@ class Ladder {
   double seconds_ = 0;
 };
 
-// Fitted on the flips of the training prompts (of facts: of the other folds) once; every batch of test
-// flips (of the fold) uses the same one.
+// Fitted on the flips of the training prompts (of facts: of the other folds) once; every batch of
+// test flips (of the fold) uses the same one.
 at::Tensor fitted_shared_delta(const RowSpec& spec, const RowEnvironment& environment) {
   const at::Tensor known = load_delta(environment.store, spec.name(), environment.fold);
   if (known.defined()) return known;
   const BatchContext& train = *environment.train;
-  const Constraint constraint(rung_of(spec.constraint), *train.subject->sae, train.defence->features());
-  const Problem problem =
-      train.problem(train.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  const Constraint constraint(
+      rung_of(spec.constraint), *train.subject->sae, train.defence->features());
+  const Problem problem = train.problem(
+      train.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
   const at::Tensor delta = solve(problem, constraint, solver_options(spec, false)).delta;
   store_delta(environment.store, spec.name(), environment.fold, delta);
   return delta;
 }
 
-FinishedBatch run_shared(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
+FinishedBatch run_shared(const RowSpec& spec,
+                         const BatchContext& context,
+                         const RowEnvironment& environment) {
   const auto started = Clock::now();
   FinishedBatch finished;
   if (!environment.train) return finished;
   const at::Tensor delta = fitted_shared_delta(spec, environment);
-  const Problem problem =
-      context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  const Problem problem = context.problem(
+      context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
   finished.results = results_of(context, problem, delta, /*is_rechecked=*/true);
   const double seconds = seconds_since(started) / static_cast<double>(context.size());
-  for (StoredResult& result : finished.results) add_run_figures(result, spec.steps, seconds, "held_out");
+  for (StoredResult& result : finished.results)
+    add_run_figures(result, spec.steps, seconds, "held_out");
   return finished;
 }
 
 FinishedBatch run_minimal(const RowSpec& spec, const BatchContext& context) {
   const auto started = Clock::now();
-  const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
-  const Problem problem =
-      context.problem(context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
-  const auto budgets = minimal_budgets(problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
+  const Constraint constraint(
+      rung_of(spec.constraint), *context.subject->sae, context.defence->features());
+  const Problem problem = context.problem(
+      context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
+  const auto budgets = minimal_budgets(
+      problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
   const double seconds = seconds_since(started) / static_cast<double>(context.size());
   FinishedBatch finished;
   for (size_t i = 0; i < budgets.size(); ++i) {
@@ -159,7 +175,8 @@ FinishedBatch run_minimal(const RowSpec& spec, const BatchContext& context) {
     result.figures = {{"minimal_budget", finite_or_null(budgets[i])},
                       {"gap", finite_or_null(-context.flips[i].defended_score)},
                       {"norm", finite_or_null(budgets[i])}};
-    finished.results.push_back(add_run_figures(result, spec.steps, seconds, result.recovered ? "goal" : "censored"));
+    finished.results.push_back(
+        add_run_figures(result, spec.steps, seconds, result.recovered ? "goal" : "censored"));
   }
   return finished;
 }
@@ -170,7 +187,8 @@ RowSummary head_of(const RowSpec& spec) {
   RowSummary head;
   head.name = spec.name();
   head.constraint = spec.constraint;
-  head.objective = spec.kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(spec.objective);
+  head.objective =
+      spec.kind == RowKind::kMinimalBudget ? "minimal_budget" : to_string(spec.objective);
   head.threat_model = to_string(spec.threat_model);
   head.scope = spec.scope == RowScope::kShared ? "shared" : "per_prompt";
   head.budget = spec.budget;
@@ -179,7 +197,8 @@ RowSummary head_of(const RowSpec& spec) {
 
 namespace {
 
-std::shared_ptr<Ladder> ladder_for(const RowSpec& spec, std::vector<std::shared_ptr<Ladder>>& ladders) {
+std::shared_ptr<Ladder> ladder_for(const RowSpec& spec,
+                                   std::vector<std::shared_ptr<Ladder>>& ladders) {
   for (const auto& ladder : ladders) {
     if (!ladder->has_place_for(spec)) continue;
     ladder->add(spec);
@@ -204,7 +223,8 @@ std::vector<Row> attack_rows(const std::vector<RowSpec>& specs) {
       continue;
     }
     const std::shared_ptr<Ladder> mine = ladder_for(spec, ladders);
-    rows.push_back({head_of(spec), [spec, mine](const BatchContext& context, const RowEnvironment& environment) {
+    rows.push_back({head_of(spec),
+                    [spec, mine](const BatchContext& context, const RowEnvironment& environment) {
                       return mine->run(spec, context, environment);
                     }});
   }
@@ -218,23 +238,28 @@ Row shared_row(const RowSpec& spec) {
 }
 
 Row minimal_budget_row(const RowSpec& spec) {
-  return {head_of(spec),
-          [spec](const BatchContext& context, const RowEnvironment&) { return run_minimal(spec, context); }};
+  return {head_of(spec), [spec](const BatchContext& context, const RowEnvironment&) {
+            return run_minimal(spec, context);
+          }};
 }
 
-std::vector<StoredResult> results_of(const BatchContext& context, const Problem& problem, const at::Tensor& delta,
+std::vector<StoredResult> results_of(const BatchContext& context,
+                                     const Problem& problem,
+                                     const at::Tensor& delta,
                                      bool is_rechecked) {
   const std::vector<Measurement> measured = measure(problem, delta, context.measure);
   at::Tensor recheck;
   if (is_rechecked) {
-    recheck = recheck_scores(problem, delta, {context.subject->model.get(), context.tokens, context.first_position});
+    recheck = recheck_scores(
+        problem, delta, {context.subject->model.get(), context.tokens, context.first_position});
   }
   std::vector<StoredResult> results;
   for (size_t i = 0; i < measured.size(); ++i) {
     StoredResult result;
     result.prompt = context.flips[i].index;
     result.score = measured[i].score;
-    result.recheck_score = is_rechecked ? recheck[static_cast<int64_t>(i)].item<double>() : kNotMeasured;
+    result.recheck_score =
+        is_rechecked ? recheck[static_cast<int64_t>(i)].item<double>() : kNotMeasured;
     result.recovered = (is_rechecked ? result.recheck_score : result.score) > 0;
     result.figures = figures_of(measured[i]);
     results.push_back(std::move(result));
@@ -242,7 +267,10 @@ std::vector<StoredResult> results_of(const BatchContext& context, const Problem&
   return results;
 }
 
-StoredResult& add_run_figures(StoredResult& result, int64_t steps, double seconds, const std::string& termination) {
+StoredResult& add_run_figures(StoredResult& result,
+                              int64_t steps,
+                              double seconds,
+                              const std::string& termination) {
   result.steps = steps;
   result.seconds = seconds;
   result.termination = termination;
@@ -253,7 +281,8 @@ void store_delta(Store& store, const std::string& row, int64_t batch, const at::
   const at::Tensor flat = delta.to(at::kFloat).contiguous();
   std::string bytes(sizeof(int64_t) * 3 + static_cast<size_t>(flat.numel()) * sizeof(float), '\0');
   std::memcpy(bytes.data(), flat.sizes().data(), sizeof(int64_t) * 3);
-  std::memcpy(bytes.data() + sizeof(int64_t) * 3, flat.data_ptr<float>(),
+  std::memcpy(bytes.data() + sizeof(int64_t) * 3,
+              flat.data_ptr<float>(),
               static_cast<size_t>(flat.numel()) * sizeof(float));
   store.put_artefact(concat("delta/", row, "/", batch), bytes);
 }
@@ -262,13 +291,19 @@ at::Tensor load_delta(const Store& store, const std::string& row, int64_t batch)
   const auto bytes = store.artefact(concat("delta/", row, "/", batch));
   if (!bytes) return {};
   constexpr size_t kHeader = sizeof(int64_t) * 3;
-  require<DataError>(bytes->size() >= kHeader, "stored delta of ", row, ": got ", bytes->size(), " bytes");
+  require<DataError>(
+      bytes->size() >= kHeader, "stored delta of ", row, ": got ", bytes->size(), " bytes");
   int64_t sizes[3];
   std::memcpy(sizes, bytes->data(), kHeader);
   at::Tensor delta = at::empty({sizes[0], sizes[1], sizes[2]}, at::kFloat);
   const size_t expected = kHeader + static_cast<size_t>(delta.numel()) * sizeof(float);
-  require<DataError>(bytes->size() == expected, "stored delta of ", row, ": got ", bytes->size(),
-                     " bytes, expected ", expected);
+  require<DataError>(bytes->size() == expected,
+                     "stored delta of ",
+                     row,
+                     ": got ",
+                     bytes->size(),
+                     " bytes, expected ",
+                     expected);
   std::memcpy(delta.data_ptr<float>(), bytes->data() + kHeader, expected - kHeader);
   return delta;
 }

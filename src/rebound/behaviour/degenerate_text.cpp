@@ -14,8 +14,10 @@ namespace {
 constexpr size_t kEnoughTokens = 20;
 constexpr size_t kEnoughCharacters = 20;
 
-bool is_letter(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0xC0; }
-bool is_alphanumeric(char32_t c) { return is_letter(c) || (c >= '0' && c <= '9'); }
+bool is_letter_of_any_script(char32_t c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0xC0;
+}
+bool is_alphanumeric(char32_t c) { return is_letter_of_any_script(c) || (c >= '0' && c <= '9'); }
 
 bool has_letter(const std::string& token) {
   return std::any_of(token.begin(), token.end(), [](char c) { return c >= 'a' && c <= 'z'; });
@@ -55,7 +57,7 @@ bool is_one_character(std::string_view text, const DegeneracyOptions& options) {
   for (const char32_t c : code_points_of(text)) {
     run = c == before ? run + 1 : 1;
     before = c;
-    if (run >= options.letter_run && is_letter(c)) return true;
+    if (run >= options.letter_run && is_letter_of_any_script(c)) return true;
     characters += is_space(c) ? 0 : 1;
   }
   return characters >= kEnoughCharacters && max_character_ratio(text) > options.max_character_ratio;

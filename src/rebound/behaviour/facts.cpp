@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint64_t kFoldStream = 0x666f6c64, kRetainStream = 0x72657461;
 
-Fact read_fields(const Json& json, const std::string& where) {
+Fact read_fact(const Json& json, const std::string& where) {
   ObjectReader fields(json, where);
   Fact fact;
   const std::pair<const char*, std::string*> all[] = {{"id", &fact.id},
@@ -35,9 +35,9 @@ Fact read_fields(const Json& json, const std::string& where) {
 }
 
 // A fact file is data: what is wrong with its keys is a DataError, too.
-Fact read_line(const std::string& line, const std::string& where) {
+Fact read_fact_line(const std::string& line, const std::string& where) {
   try {
-    return read_fields(parse_json(line, where), where);
+    return read_fact(parse_json(line, where), where);
   } catch (const ConfigError& e) {
     throw DataError(e.what());
   }
@@ -203,7 +203,7 @@ std::vector<Fact> read_facts(const std::filesystem::path& path) {
   for (int64_t number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(path.string(), ":", number);
-    facts.push_back(read_line(line, where));
+    facts.push_back(read_fact_line(line, where));
     require<DataError>(seen.insert(facts.back().id).second,
                        where,
                        ": id ",

@@ -123,7 +123,9 @@ class LineReader {
 };
 
 // A prompt file is data: what is wrong with its keys is a DataError, too.
-Prompt read_line(const std::string& line, const std::string& where, const PromptCheck& check) {
+Prompt read_prompt_line(const std::string& line,
+                        const std::string& where,
+                        const PromptCheck& check) {
   const Json json = parse_json(line, where);
   try {
     return LineReader(json, where, check).read();
@@ -145,7 +147,7 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& path, const Prompt
   for (int64_t number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(path.string(), ":", number);
-    Prompt prompt = read_line(line, where, check);
+    Prompt prompt = read_prompt_line(line, where, check);
     if (prompt.id.empty()) prompt.id = std::to_string(number);
     if (prompt.cluster < 0) prompt.cluster = -number;
     require<DataError>(seen.insert(prompt.id).second,

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kMostFolds = 100;
 
-Question read_fields(const Json& json, const std::string& where) {
+Question read_question(const Json& json, const std::string& where) {
   ObjectReader fields(json, where);
   Question question;
   question.id = fields.get<std::string>("id");
@@ -62,9 +62,9 @@ Question read_fields(const Json& json, const std::string& where) {
   return question;
 }
 
-Question read_line(const std::string& line, const std::string& where) {
+Question read_question_line(const std::string& line, const std::string& where) {
   try {
-    return read_fields(parse_json(line, where), where);
+    return read_question(parse_json(line, where), where);
   } catch (const ConfigError& e) {
     throw DataError(e.what());
   }
@@ -80,7 +80,7 @@ std::vector<Question> read_questions(const std::filesystem::path& path) {
   for (int64_t number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(path.string(), ":", number);
-    questions.push_back(read_line(line, where));
+    questions.push_back(read_question_line(line, where));
     const Question& last = questions.back();
     require<DataError>(seen.insert(last.id).second,
                        where,

@@ -12,7 +12,7 @@
 namespace rebound {
 namespace {
 
-Request read_fields(const Json& json, const std::string& where) {
+Request read_request(const Json& json, const std::string& where) {
   ObjectReader fields(json, where);
   Request request = {.id = fields.get<std::string>("id"),
                      .text = fields.get<std::string>("text"),
@@ -37,9 +37,9 @@ Request read_fields(const Json& json, const std::string& where) {
 }
 
 // A request file is data: what is wrong with its keys is a DataError, too.
-Request read_line(const std::string& line, const std::string& where) {
+Request read_request_line(const std::string& line, const std::string& where) {
   try {
-    return read_fields(parse_json(line, where), where);
+    return read_request(parse_json(line, where), where);
   } catch (const ConfigError& e) {
     throw DataError(e.what());
   }
@@ -55,7 +55,7 @@ std::vector<Request> read_requests(const std::filesystem::path& path) {
   for (int64_t number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = concat(path.string(), ":", number);
-    Request request = read_line(line, where);
+    Request request = read_request_line(line, where);
     if (request.cluster < 0) request.cluster = -number;
     require<DataError>(seen.insert(request.id).second,
                        where,

@@ -13,10 +13,10 @@
 namespace rebound {
 namespace {
 
-constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr std::string_view kNpyMagic = "\x93NUMPY";
 constexpr std::string_view kSuffix = ".npy";
 constexpr size_t kMaxHeader = 65536;
-constexpr size_t kMaxAxes = 32;  // as NumPy
+constexpr size_t kMaxNpyAxes = 32;  // as NumPy
 
 using Bytes = std::span<const std::byte>;
 
@@ -98,7 +98,7 @@ class HeaderReader {
       require<DataError>(error == std::errc() && size >= 0, "header: bad shape");
       at_ += static_cast<size_t>(end - begin);
       shape.push_back(size);
-      require<DataError>(shape.size() <= kMaxAxes, "header: too many axes");
+      require<DataError>(shape.size() <= kMaxNpyAxes, "header: too many axes");
       if (!accept(',')) {
         expect(')');
         break;
@@ -134,8 +134,8 @@ DType dtype_of(const std::string& descr) {
 }
 
 Header read_header(ByteCursor& cursor) {
-  const Bytes magic = cursor.take(kMagic.size());
-  require<DataError>(std::memcmp(magic.data(), kMagic.data(), kMagic.size()) == 0,
+  const Bytes magic = cursor.take(kNpyMagic.size());
+  require<DataError>(std::memcmp(magic.data(), kNpyMagic.data(), kNpyMagic.size()) == 0,
                      "not a .npy array");
   const auto major = cursor.read<uint8_t>();
   cursor.read<uint8_t>();

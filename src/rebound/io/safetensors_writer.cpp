@@ -12,10 +12,10 @@
 namespace rebound {
 namespace {
 
-constexpr const char* kMetadataKey = "__metadata__";
+constexpr const char* kReservedName = "__metadata__";
 
 void check_tensor(const TensorView& tensor) {
-  require<DataError>(tensor.name != kMetadataKey, "the name is reserved");
+  require<DataError>(tensor.name != kReservedName, "the name is reserved");
   require<DataError>(!is_quantized(tensor.dtype),
                      "dtype: got ",
                      dtype_info(tensor.dtype).name,
@@ -48,7 +48,7 @@ std::vector<const TensorView*> in_file_order(const std::vector<TensorView>& tens
 // Padded with spaces so that the data starts at a multiple of 8.
 std::string header_text(const std::vector<const TensorView*>& order, const TextMap& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[kMetadataKey] = metadata;
+  if (!metadata.empty()) header[kReservedName] = metadata;
   TensorTable names;
   size_t offset = 0;
   for (const TensorView* tensor : order) {

@@ -18,12 +18,12 @@ using Kind = PickleValue::Kind;
 constexpr const char* kRebuildTensor = "torch._utils _rebuild_tensor_v2";
 constexpr const char* kRebuildParameter = "torch._utils _rebuild_parameter";
 constexpr std::string_view kPickleName = "/data.pkl";
-constexpr int kMaxDepth = 16;
+constexpr int kMaxNesting = 16;
 constexpr size_t kMaxValues = size_t{1} << 16;
 constexpr size_t kMaxPath = 512;
 constexpr size_t kMaxText = 4096;
 constexpr size_t kMaxPickle = size_t{1} << 24;  // a pickle value takes many times its bytes
-constexpr size_t kMaxAxes = 16;
+constexpr size_t kMaxTensorAxes = 16;
 
 constexpr std::array<std::pair<const char*, DType>, 10> kStorages{
     {{"torch FloatStorage", DType::kF32},
@@ -67,7 +67,7 @@ const PickleValue& argument(const PickleValue& tuple, size_t index, Kind kind) {
 }
 
 Shape sizes_of(const PickleValue& tuple) {
-  require<DataError>(tuple.items.size() <= kMaxAxes, "tensor: too many axes");
+  require<DataError>(tuple.items.size() <= kMaxTensorAxes, "tensor: too many axes");
   Shape sizes;
   for (size_t i = 0; i < tuple.items.size(); ++i) {
     const int64_t size = argument(tuple, i, Kind::kInt).integer;
@@ -171,7 +171,7 @@ class TorchReader {
   }
 
   void add(const PickleValue& value, const std::string& path, int depth) {
-    require<DataError>(depth <= kMaxDepth, "nested deeper than ", kMaxDepth);
+    require<DataError>(depth <= kMaxNesting, "nested deeper than ", kMaxNesting);
     require<DataError>(++visited_ <= kMaxValues, "more than ", kMaxValues, " values");
     require<DataError>(path.size() <= kMaxPath, "a key is too long");
     switch (value.kind) {

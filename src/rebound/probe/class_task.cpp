@@ -15,16 +15,16 @@ namespace {
 
 constexpr uint64_t kRestStream = 43;
 
-struct Row {
+struct ClassLine {
   LabelledText text;
   int64_t label = 0;
   std::string label_name;
 };
 
-Row read_row(const std::string& line, const std::string& where, int64_t number) {
+ClassLine read_class_line(const std::string& line, const std::string& where, int64_t number) {
   const Json json = parse_json(line, where);
   ObjectReader fields(json, where);
-  Row row;
+  ClassLine row;
   row.text.id = fields.get<std::string>("id", std::to_string(number));
   row.text.text = fields.get<std::string>("text");
   row.label = fields.get<int64_t>("label");
@@ -46,11 +46,11 @@ Row read_row(const std::string& line, const std::string& where, int64_t number) 
 }
 
 // Labels in rising order become places; one label has one name.
-std::map<int64_t, int64_t> name_classes(const std::vector<Row>& rows,
+std::map<int64_t, int64_t> name_classes(const std::vector<ClassLine>& rows,
                                         const std::string& where,
                                         std::vector<std::string>& names) {
   std::map<int64_t, std::string> name_of;
-  for (const Row& row : rows) {
+  for (const ClassLine& row : rows) {
     const std::string& name = name_of.emplace(row.label, row.label_name).first->second;
     require<DataError>(name == row.label_name,
                        where,
@@ -98,14 +98,14 @@ void ClassTask::validate() const {
 }
 
 ClassTask read_class_task(const std::filesystem::path& path) {
-  const std::vector<Row> rows = read_task_lines<Row>(path, read_row);
+  const std::vector<ClassLine> rows = read_task_lines<ClassLine>(path, read_class_line);
   ClassTask task = {.name = path.stem().string()};
   const std::map<int64_t, int64_t> place = name_classes(rows, path.string(), task.classes);
   std::set<std::string> train_groups, seen;
-  for (const Row& row : rows) {
+  for (const ClassLine& row : rows) {
     if (row.text.split == Split::kTrain) train_groups.insert(row.text.group);
   }
-  for (const Row& row : rows) {
+  for (const ClassLine& row : rows) {
     const bool is_leak = row.text.split == Split::kTest && train_groups.count(row.text.group) > 0;
     if (is_leak || !seen.insert(row.text.text).second) {
       ++task.dropped;

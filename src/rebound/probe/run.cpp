@@ -59,9 +59,9 @@ Splits splits_of(const ProbeTask& task) {
   return out;
 }
 
-class Runner {
+class ProbeRun {
  public:
-  Runner(const ProbeTask& task, const ProbeOptions& options)
+  ProbeRun(const ProbeTask& task, const ProbeOptions& options)
       : task_(task), options_(options), splits_(splits_of(task)) {}
 
   Scores add_dense(const std::string& name, const at::Tensor& features) {
@@ -205,7 +205,7 @@ ProbeReport run_probes(const ProbeTask& task,
     check_shape("code features", features.code, {{"texts", n}, {"d_sae"}});
     ks = usable_k(task, options, features.code.size(1));
   }
-  Runner runner(task, options);
+  ProbeRun runner(task, options);
   const Scores dense = runner.add_dense("dense", features.residual);
   if (features.has_sae()) {
     const Scores reconstruction = runner.add_dense("reconstruction", features.reconstruction);

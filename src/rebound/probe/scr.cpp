@@ -19,12 +19,12 @@ constexpr uint64_t kQuadrantStream = 44;
 constexpr double kLeastGap = 0.001;  // SAEBench's
 constexpr std::array kSides = {false, true};
 
-struct Row {
+struct ScrLine {
   LabelledText text;
   bool is_spurious = false;
 };
 
-Row read_row(const std::string& line, const std::string& where, int64_t number) {
+ScrLine read_scr_line(const std::string& line, const std::string& where, int64_t number) {
   const Json json = parse_json(line, where);
   ObjectReader fields(json, where);
   const auto attribute = [&](const char* key) {
@@ -33,7 +33,7 @@ Row read_row(const std::string& line, const std::string& where, int64_t number) 
         value == 0 || value == 1, where, ": ", key, ": got ", value, ", expected 0 or 1");
     return value == 1;
   };
-  Row row;
+  ScrLine row;
   row.text.id = fields.get<std::string>("id", std::to_string(number));
   row.text.text = fields.get<std::string>("text");
   row.text.is_positive = attribute("label");
@@ -84,9 +84,9 @@ OneAgainstRest balanced(
   return out;
 }
 
-class Runner {
+class ScrRun {
  public:
-  Runner(const ScrTask& task,
+  ScrRun(const ScrTask& task,
          const ActivationCache& cache,
          const Sae& sae,
          const ScrOptions& options)
@@ -203,7 +203,7 @@ ScrTask make_scr_task(std::string name,
 ScrTask read_scr_task(const std::filesystem::path& path) {
   std::vector<LabelledText> texts;
   std::vector<bool> is_spurious;
-  for (Row& row : read_task_lines<Row>(path, read_row)) {
+  for (ScrLine& row : read_task_lines<ScrLine>(path, read_scr_line)) {
     texts.push_back(std::move(row.text));
     is_spurious.push_back(row.is_spurious);
   }
@@ -259,7 +259,7 @@ ScrReport run_scr(const ScrTask& task,
                      cache.size(),
                      " texts, expected ",
                      task.texts.size());
-  const Runner runner(task, cache, sae, options);
+  const ScrRun runner(task, cache, sae, options);
   ScrReport report;
   report.n_train = static_cast<int64_t>(runner.texts(Split::kTrain, false, true).place.size());
   report.n_train_biased =

@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kTestShare = 0.3;
 
-struct Row {
+struct TaskLine {
   LabelledText text;
   bool has_split = false;
 };
@@ -46,10 +46,10 @@ std::string read_group(ObjectReader& fields, const std::string& fallback) {
   return group.is_string() ? group.get<std::string>() : group.dump();
 }
 
-Row read_row(const std::string& line, const std::string& where, int64_t number) {
+TaskLine read_task_line(const std::string& line, const std::string& where, int64_t number) {
   const Json json = parse_json(line, where);
   ObjectReader fields(json, where);
-  Row row;
+  TaskLine row;
   row.text.id = fields.get<std::string>("id", std::to_string(number));
   row.text.text = fields.get<std::string>("text");
   row.text.is_positive = read_label(fields, where);
@@ -137,14 +137,14 @@ int64_t ProbeTask::positives(Split split) const {
 }
 
 std::vector<LabelledText> read_labelled_texts(const std::filesystem::path& path) {
-  std::vector<Row> rows = read_task_lines<Row>(path, read_row);
-  for (const Row& row : rows) {
+  std::vector<TaskLine> rows = read_task_lines<TaskLine>(path, read_task_line);
+  for (const TaskLine& row : rows) {
     require<DataError>(row.has_split == rows.front().has_split,
                        path.string(),
                        ": split: got some rows with and some without, expected all or none");
   }
   std::vector<LabelledText> texts;
-  for (Row& row : rows) {
+  for (TaskLine& row : rows) {
     if (!row.has_split) row.text.split = drawn_split(row.text.group);
     texts.push_back(std::move(row.text));
   }

@@ -15,7 +15,7 @@
 namespace rebound {
 namespace {
 
-at::Tensor index_of(const std::vector<int64_t>& places) { return at::tensor(places, at::kLong); }
+at::Tensor tensor_of(const std::vector<int64_t>& places) { return at::tensor(places, at::kLong); }
 
 // The fitted probe of one class with the texts it is fitted on and judged by.
 struct ClassProbe {
@@ -24,9 +24,9 @@ struct ClassProbe {
   double accuracy = 0;
 };
 
-class Runner {
+class TppRun {
  public:
-  Runner(const ClassTask& task,
+  TppRun(const ClassTask& task,
          const ActivationCache& cache,
          const Sae& sae,
          const TppOptions& options)
@@ -64,7 +64,7 @@ class Runner {
 
   at::Tensor effects(int64_t which) const {
     const ClassProbe& own = probe(which);
-    return feature_effects(pooled_.code.index_select(0, index_of(own.train.place)),
+    return feature_effects(pooled_.code.index_select(0, tensor_of(own.train.place)),
                            own.train.is_positive,
                            weight_of(own.fitted.model),
                            sae_);
@@ -197,7 +197,7 @@ TppReport run_tpp(const ClassTask& task,
                      cache.size(),
                      " texts, expected ",
                      task.texts.size());
-  const Runner runner(task, cache, sae, options);
+  const TppRun runner(task, cache, sae, options);
   TppReport report;
   for (const int64_t n : ns) report.scores.emplace_back(n, 0.0);
   Progress progress("ablations", task.n_classes() * static_cast<int64_t>(ns.size()));

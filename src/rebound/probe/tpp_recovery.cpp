@@ -16,7 +16,7 @@ namespace rebound {
 namespace {
 
 constexpr double kNothing = 1e-6;  // share of |w| below which P w is rounding
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 at::Tensor token_counts(const at::Tensor& mask) { return mask.sum(1).to(at::kDouble); }
@@ -33,7 +33,7 @@ at::Tensor added_logit(const PooledReadout& readout,
 // Adds one batch's figures to sums over texts.
 class Tally {
  public:
-  explicit Tally(PooledRecovery& out) : out_(out) { out.certificate_ratio = kNan; }
+  explicit Tally(PooledRecovery& out) : out_(out) { out.certificate_ratio = kUndefined; }
 
   // best: the most that a perturbation of `budget` gains, [batch].
   void add(const PooledReadout& readout,
@@ -84,7 +84,7 @@ class Tally {
 
   // Sums become means.
   void finish() {
-    const double n = out_.n > 0 ? static_cast<double>(out_.n) : kNan;
+    const double n = out_.n > 0 ? static_cast<double>(out_.n) : kUndefined;
     for (double* sum :
          {&out_.reactivated_fraction, &out_.drift_pre, &out_.drift_post, &out_.gain}) {
       *sum /= n;

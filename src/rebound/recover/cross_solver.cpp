@@ -9,6 +9,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/parallel.h"
 #include "rebound/recover/jacobian.h"
+#include "rebound/recover/norms.h"
 #include "rebound/recover/sampled_jacobian.h"
 
 namespace rebound {
@@ -19,8 +20,6 @@ constexpr double kBudgetSlack = 1e-6;
 at::Tensor per_example(const at::Tensor& factor, const at::Tensor& like) {
   return factor.view({-1, 1, 1, 1}).expand_as(like);
 }
-
-at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -1); }
 
 // |defended readings|^2 of a site, at least those of a random residual as long: an ablated reading is
 // nothing but rounding. [batch]

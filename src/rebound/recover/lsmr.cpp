@@ -23,7 +23,9 @@ struct Rotation {
   }
 };
 
-at::Tensor ratio(const at::Tensor& a, const at::Tensor& b) { return at::where(b > kTiny, a / b.clamp_min(kTiny), at::zeros_like(a)); }
+at::Tensor ratio_or_zero(const at::Tensor& a, const at::Tensor& b) {
+  return at::where(b > kTiny, a / b.clamp_min(kTiny), at::zeros_like(a));
+}
 
 }  // namespace
 
@@ -59,9 +61,9 @@ LsmrResult lsmr(const LinearOperator& a, const at::Tensor& b, const LsmrOptions&
     const at::Tensor zeta = cbar * zetabar;
     zetabar = -sbar * zetabar;
 
-    hbar = h - ratio(thetabar * rho, rho_before * rhobar_before) * hbar;
-    result.x = at::where(is_open, result.x + ratio(zeta, rho * rhobar) * hbar, result.x);
-    h = v - ratio(theta, rho) * h;
+    hbar = h - ratio_or_zero(thetabar * rho, rho_before * rhobar_before) * hbar;
+    result.x = at::where(is_open, result.x + ratio_or_zero(zeta, rho * rhobar) * hbar, result.x);
+    h = v - ratio_or_zero(theta, rho) * h;
     is_open = is_open & (zetabar.abs() > goal);
     ++result.iterations;
   }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "rebound/base/error.h"
+#include "rebound/recover/norms.h"
 #include "rebound/recover/slope.h"
 
 namespace rebound {
@@ -14,15 +15,15 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -1); }
-
 std::vector<double> read_column(const at::Tensor& tensor) {
   const at::Tensor values = tensor.to(at::kDouble).contiguous();
   return {values.data_ptr<double>(), values.data_ptr<double>() + values.numel()};
 }
 
 // Smallest winning norm that successive linearisation meets under the budget.
-std::vector<double> linear_budgets(const Problem& given, const Constraint& constraint, int64_t steps) {
+std::vector<double> linear_budgets(const Problem& given,
+                                   const Constraint& constraint,
+                                   int64_t steps) {
   constexpr double kOvershoot = 2e-3;  // of the gap: aim past the goal, not at it
   const at::NoGradGuard no_grad;
   Problem problem = given;
@@ -33,10 +34,11 @@ std::vector<double> linear_budgets(const Problem& given, const Constraint& const
   at::Tensor best = at::full({n}, kInfinity, problem.budget.options()), aim;
   for (int64_t step = 0; step <= steps; ++step) {
     const Slope now = slope.at(delta);
-    if (!aim.defined()) aim = problem.contests.goal + kOvershoot * (problem.contests.goal - now.score).abs() + 1e-6;
+    if (!aim.defined())
+      aim = problem.contests.goal + kOvershoot * (problem.contests.goal - now.score).abs() + 1e-6;
     best = at::where(now.score > problem.contests.goal, at::minimum(best, norms_of(delta)), best);
-    const at::Tensor uphill =
-        constraint.project(constraint.filter_gradient(-now.gradient) * problem.perturbed.unsqueeze(-1));
+    const at::Tensor uphill = constraint.project(constraint.filter_gradient(-now.gradient) *
+                                                 problem.perturbed.unsqueeze(-1));
     const at::Tensor gain = aim - now.score + (uphill * delta).sum({1, 2});
     const at::Tensor scale = gain / uphill.square().sum({1, 2}).clamp_min(1e-30);
     delta = capped(at::nan_to_num(uphill * scale.view({-1, 1, 1})), problem.budget);
@@ -46,9 +48,14 @@ std::vector<double> linear_budgets(const Problem& given, const Constraint& const
 
 class Bisection {
  public:
-  Bisection(const Problem& problem, const Constraint& constraint, const MinimalBudgetOptions& options)
-      : problem_(problem), constraint_(constraint), options_(options),
-        high_(static_cast<size_t>(problem.size()), kInfinity), low_(high_.size(), 0) {
+  Bisection(const Problem& problem,
+            const Constraint& constraint,
+            const MinimalBudgetOptions& options)
+      : problem_(problem),
+        constraint_(constraint),
+        options_(options),
+        high_(static_cast<size_t>(problem.size()), kInfinity),
+        low_(high_.size(), 0) {
     problem_.budget = at::full_like(problem.budget, options.cap);
   }
 
@@ -56,7 +63,8 @@ class Bisection {
     if (constraint_.rung().penalty_weight == 0) {
       high_ = linear_budgets(problem_, constraint_, options_.linear_steps);
     }
-    attack(examples([&](size_t i) { return std::isinf(high_[i]); }), [&](size_t) { return options_.cap; });
+    attack(examples([&](size_t i) { return std::isinf(high_[i]); }),
+           [&](size_t) { return options_.cap; });
     const double smallest = options_.cap * 1e-6;
     for (size_t i = 0; i < high_.size(); ++i) low_[i] = high_[i] / 2;
     for (int64_t round = 0; round < options_.rounds; ++round) {
@@ -83,10 +91,12 @@ class Bisection {
     if (open.empty()) return;
     Problem part = problem_.select(at::tensor(open, at::kLong).to(problem_.budget.device()));
     std::vector<float> budgets;
-    for (const int64_t i : open) budgets.push_back(static_cast<float>(budget_of(static_cast<size_t>(i))));
+    for (const int64_t i : open)
+      budgets.push_back(static_cast<float>(budget_of(static_cast<size_t>(i))));
     part.budget = at::tensor(budgets).to(problem_.budget.device());
     // The first step of Adam has norm lr sqrt(entries) whatever the gradient.
-    const double entries = static_cast<double>(problem_.perturbed.size(1) * problem_.model->d_model());
+    const double entries =
+        static_cast<double>(problem_.perturbed.size(1) * problem_.model->d_model());
     const double middle = budgets[budgets.size() / 2];
     const SolverOptions solver{.max_steps = options_.max_steps,
                                .lr = std::min(options_.lr, 0.5 * middle / std::sqrt(entries)),
@@ -95,7 +105,8 @@ class Bisection {
     for (size_t j = 0; j < open.size(); ++j) {
       const size_t i = static_cast<size_t>(open[j]);
       if (solution.is_won[j]) {
-        high_[i] = std::min(high_[i], solution.delta[static_cast<int64_t>(j)].norm().item<double>());
+        high_[i] =
+            std::min(high_[i], solution.delta[static_cast<int64_t>(j)].norm().item<double>());
       } else {
         low_[i] = std::max(low_[i], static_cast<double>(budgets[j]));
       }
@@ -113,7 +124,9 @@ class Bisection {
 void MinimalBudgetOptions::validate() const {
   require<ConfigError>(cap > 0, "MinimalBudgetOptions.cap: got ", cap, ", expected > 0");
   require<ConfigError>(rounds >= 0, "MinimalBudgetOptions.rounds: got ", rounds, ", expected >= 0");
-  require<ConfigError>(linear_steps >= 0, "MinimalBudgetOptions.linear_steps: got ", linear_steps,
+  require<ConfigError>(linear_steps >= 0,
+                       "MinimalBudgetOptions.linear_steps: got ",
+                       linear_steps,
                        ", expected >= 0");
 }
 

@@ -5,12 +5,12 @@
 #include <limits>
 #include <numeric>
 
+#include "rebound/recover/norms.h"
+
 namespace rebound {
 namespace {
 
 constexpr size_t kSubsets = 8;  // bit i of a subset: part i is in
-
-at::Tensor norms(const at::Tensor& x) { return x.flatten(1).norm(2, -1); }
 
 std::vector<double> to_vector(const at::Tensor& tensor) {
   const at::Tensor values = tensor.to(at::kDouble).contiguous();
@@ -54,7 +54,7 @@ std::string to_string(Part part) {
 at::Tensor with_norm_of(const at::Tensor& x, const at::Tensor& reference) {
   std::vector<int64_t> sizes(static_cast<size_t>(x.dim()), 1);
   sizes[0] = x.size(0);
-  return x * (norms(reference) / norms(x).clamp_min(1e-12)).view(sizes);
+  return x * (norms_of(reference) / norms_of(x).clamp_min(1e-12)).view(sizes);
 }
 
 std::vector<at::Tensor> path_variants(const PathSplit& split) {
@@ -78,7 +78,7 @@ PathFigures path_figures(const PathSplit& split, const std::vector<at::Tensor>& 
                         to_vector(scores[all ^ (1u << i)]),
                         to_vector(scores[kSubsets + i]),
                         to_vector(shares[i]),
-                        to_vector(norms(split.parts[i]))};
+                        to_vector(norms_of(split.parts[i]))};
   }
   figures.top_replay = to_vector(scores[after_parts]);
   figures.top_knock_out = to_vector(scores[after_parts + 1]);

@@ -9,19 +9,21 @@
 #include <utility>
 
 #include "rebound/base/error.h"
+#include "rebound/recover/norms.h"
 #include "rebound/recover/slope.h"
 
 namespace rebound {
 namespace {
 
-at::Tensor norms_of(const at::Tensor& delta) { return delta.flatten(1).norm(2, -1); }
-
 // The part of a batch that still runs.
 class Run {
  public:
-  Run(const Problem& problem, const std::vector<const Constraint*>& constraints, const SolverOptions& options)
+  Run(const Problem& problem,
+      const std::vector<const Constraint*>& constraints,
+      const SolverOptions& options)
       : problem_(problem), constraints_(constraints), options_(options) {
-    const int64_t n = problem.size(), rows = problem.perturbed.size(1), d = problem.model->d_model();
+    const int64_t n = problem.size(), rows = problem.perturbed.size(1),
+                  d = problem.model->d_model();
     const auto floats = problem.segment.resid().options();
     delta_ = options.is_shared ? at::zeros({1, 1, d}, floats) : at::zeros({n, rows, d}, floats);
     adam_ = {at::zeros_like(delta_), at::zeros_like(delta_)};
@@ -43,7 +45,9 @@ class Run {
 
  private:
   void advance(int64_t step) {
-    if (!slope_) slope_.emplace(problem_, SlopeOptions{options_.is_shared, options_.keep_trace, penalty_weight()});
+    if (!slope_)
+      slope_.emplace(problem_,
+                     SlopeOptions{options_.is_shared, options_.keep_trace, penalty_weight()});
     const Slope now = slope_->at(delta_);
     const at::NoGradGuard no_grad;
     const at::Tensor before = delta_;
@@ -87,7 +91,8 @@ class Run {
     for (const Block& block : blocks_) {
       const double weight = block.constraint->rung().penalty_weight;
       largest = std::max(largest, weight);
-      pieces.push_back(at::full({options_.is_shared ? problem_.size() : block.count}, weight, delta_.options()));
+      pieces.push_back(
+          at::full({options_.is_shared ? problem_.size() : block.count}, weight, delta_.options()));
     }
     return largest > 0 ? at::cat(pieces) : at::Tensor();
   }
@@ -96,12 +101,14 @@ class Run {
     const at::Tensor filtered = by_block([&](const Block& block) {
       return block.constraint->project(block.constraint->filter_gradient(block.of(gradient)));
     });
-    const at::Tensor square = by_block([&](const Block& block) { return square_of(block, block.of(filtered)); });
+    const at::Tensor square =
+        by_block([&](const Block& block) { return square_of(block, block.of(filtered)); });
     delta_ = delta_ - options_.lr * adam_.direction(filtered, square, step + 1, options_.adam);
     if (!options_.is_shared) delta_ = delta_ * problem_.perturbed.unsqueeze(-1);
     const at::Tensor projected =
         by_block([&](const Block& block) { return block.constraint->project(block.of(delta_)); });
-    delta_ = capped(projected, options_.is_shared ? problem_.budget.narrow(0, 0, 1) : problem_.budget);
+    delta_ =
+        capped(projected, options_.is_shared ? problem_.budget.narrow(0, 0, 1) : problem_.budget);
   }
 
   // What the second moment averages: see solver.h.
@@ -109,9 +116,9 @@ class Run {
     const at::Tensor square = gradient.square();
     if (!block.constraint->projects()) return square;
     const at::Tensor sum = square.sum({1, 2}, /*keepdim=*/true);
-    const at::Tensor entries = options_.is_shared
-        ? at::ones({1}, sum.options())
-        : block.of(problem_.perturbed).sum(1).clamp_min(1).to(sum.scalar_type());
+    const at::Tensor entries =
+        options_.is_shared ? at::ones({1}, sum.options())
+                           : block.of(problem_.perturbed).sum(1).clamp_min(1).to(sum.scalar_type());
     return (sum / (entries * square.size(2)).view({-1, 1, 1})).expand_as(square);
   }
 
@@ -138,11 +145,18 @@ class Run {
     for (int64_t local = 0; local < alive_.numel(); ++local) {
       const bool goal = options_.stop == StopRule::kAtGoal &&
                         (score[local] > problem_.contests.goal[local]).item<bool>();
-      close(local, options_.max_steps, goal ? Termination::kGoal : Termination::kMaxSteps, score[local], delta_);
+      close(local,
+            options_.max_steps,
+            goal ? Termination::kGoal : Termination::kMaxSteps,
+            score[local],
+            delta_);
     }
   }
 
-  void close(int64_t local, int64_t steps, Termination termination, const at::Tensor& score,
+  void close(int64_t local,
+             int64_t steps,
+             Termination termination,
+             const at::Tensor& score,
              const at::Tensor& delta) {
     const int64_t example = alive_[local].item<int64_t>();
     const size_t i = static_cast<size_t>(example);
@@ -172,8 +186,11 @@ class Run {
     const at::Tensor drift = norms_of(shift), norm = norms_of(delta_);
     for (int64_t local = 0; local < alive_.numel(); ++local) {
       const int64_t norm_index = options_.is_shared ? 0 : local;
-      solution_.trace.push_back({alive_[local].item<int64_t>(), step, score[local].item<double>(),
-                                 drift[local].item<double>(), norm[norm_index].item<double>()});
+      solution_.trace.push_back({alive_[local].item<int64_t>(),
+                                 step,
+                                 score[local].item<double>(),
+                                 drift[local].item<double>(),
+                                 norm[norm_index].item<double>()});
     }
   }
 
@@ -192,14 +209,18 @@ class Run {
 
 std::string to_string(Termination termination) {
   switch (termination) {
-    case Termination::kMaxSteps: return "max_steps";
-    case Termination::kGoal: return "goal";
-    default: return "nan";
+    case Termination::kMaxSteps:
+      return "max_steps";
+    case Termination::kGoal:
+      return "goal";
+    default:
+      return "nan";
   }
 }
 
 void SolverOptions::validate() const {
-  require<ConfigError>(max_steps >= 0, "SolverOptions.max_steps: got ", max_steps, ", expected >= 0");
+  require<ConfigError>(
+      max_steps >= 0, "SolverOptions.max_steps: got ", max_steps, ", expected >= 0");
   require<ConfigError>(lr > 0, "SolverOptions.lr: got ", lr, ", expected > 0");
 }
 
@@ -215,8 +236,12 @@ Solution part_of(const Solution& whole, int64_t first, int64_t count) {
   const auto cut = [&](const auto& values) {
     return std::decay_t<decltype(values)>(values.begin() + first, values.begin() + first + count);
   };
-  Solution part{whole.delta.narrow(0, first, count), whole.score.narrow(0, first, count), cut(whole.is_won),
-                cut(whole.termination), cut(whole.steps), {}};
+  Solution part{whole.delta.narrow(0, first, count),
+                whole.score.narrow(0, first, count),
+                cut(whole.is_won),
+                cut(whole.termination),
+                cut(whole.steps),
+                {}};
   for (TraceEntry entry : whole.trace) {
     entry.example -= first;
     if (entry.example >= 0 && entry.example < count) part.trace.push_back(entry);
@@ -232,7 +257,8 @@ Solution solve(const Problem& problem, const Constraint& constraint, const Solve
   return Run(problem, constraints, options).finish();
 }
 
-std::vector<Solution> solve_under_each(const Problem& problem, const std::vector<const Constraint*>& constraints,
+std::vector<Solution> solve_under_each(const Problem& problem,
+                                       const std::vector<const Constraint*>& constraints,
                                        const SolverOptions& options) {
   options.validate();
   require<ConfigError>(!options.is_shared && !constraints.empty(),

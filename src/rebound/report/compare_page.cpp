@@ -9,7 +9,7 @@
 namespace rebound {
 namespace {
 
-constexpr size_t kWidth = 110;
+constexpr size_t kTextWidth = 110;
 
 std::string p_text(double p) { return std::isnan(p) ? "–" : p < 0.001 ? "< 0.001" : show(p); }
 
@@ -103,7 +103,7 @@ std::string compare_terminal(const Comparison& comparison) {
   for (Part& part : parts_of(comparison)) {
     if (part.table.rows.empty()) continue;
     part.table.title = part.title;
-    text += text_tables({part.table}, kWidth);
+    text += text_tables({part.table}, kTextWidth);
   }
   return text;
 }

@@ -17,7 +17,7 @@ constexpr size_t kMostTracePoints = 40000;
 
 using Results = std::vector<const StoredResult*>;
 
-Json finite(double value) {
+Json rounded_or_null(double value) {
   return std::isfinite(value) ? Json(chart_parts::rounded(value)) : Json();
 }
 
@@ -51,9 +51,11 @@ Json example_columns(const ReportInput& input, bool show_text) {
         has_answers        ? words(show_json(example.extra.at("flip")))
         : example.is_valid ? "yes"
                            : "no");
-    add("base", has_answers ? Json(verdict_of(example, "base")) : finite(example.base_score));
+    add("base",
+        has_answers ? Json(verdict_of(example, "base")) : rounded_or_null(example.base_score));
     add("defended",
-        has_answers ? Json(verdict_of(example, "defended")) : finite(example.defended_score));
+        has_answers ? Json(verdict_of(example, "defended"))
+                    : rounded_or_null(example.defended_score));
     add("note", note_of(example));
     if (!show_text) continue;
     add("text", example.text);
@@ -72,7 +74,7 @@ void collect(const std::string& prefix, const Json& figures, std::map<std::strin
     if (value.is_object()) {
       collect(name, value, named);
     } else if (!value.is_null() && !value.is_array() && !key.ends_with("sha256")) {
-      named[name] = value.is_number_float() ? finite(value.get<double>())
+      named[name] = value.is_number_float() ? rounded_or_null(value.get<double>())
                     : value.is_string()     ? Json(plain(value.get<std::string>()))
                                             : value;
     }
@@ -117,12 +119,12 @@ Json result_columns(const RowSummary& row, const Results& results, bool show_tex
   for (const StoredResult* result : results) {
     add("prompt", result->prompt);
     add("recovered", result->recovered ? 1 : 0);
-    add("score", finite(result->score));
+    add("score", rounded_or_null(result->score));
     if (has_variants) add("variant", plain(variant_name(&row, result->variant, show_text)));
     if (is_brief) continue;
-    add("re-check", finite(result->recheck_score));
+    add("re-check", rounded_or_null(result->recheck_score));
     add("steps", result->steps);
-    add("seconds", finite(result->seconds));
+    add("seconds", rounded_or_null(result->seconds));
     add("termination", plain(result->termination));
   }
   add_figures(results, is_brief, columns);
@@ -172,9 +174,9 @@ void add_steps(const ReportInput& input, Json& data) {
       steps.push_back({{"prompt", prompt},
                        {"row", plain(point->row)},
                        {"step", point->step},
-                       {"objective", finite(point->objective)},
-                       {"drift_pre", finite(point->drift_pre)},
-                       {"norm", finite(point->norm)}});
+                       {"objective", rounded_or_null(point->objective)},
+                       {"drift_pre", rounded_or_null(point->drift_pre)},
+                       {"norm", rounded_or_null(point->norm)}});
     }
   }
   data["steps"] = std::move(steps);
@@ -185,7 +187,7 @@ Json position_list(const ReportInput& input) {
   Json list = Json::array();
   for (const PositionNorms& of : input.positions) {
     Json norms = Json::array();
-    for (const double norm : of.norms) norms.push_back(finite(norm));
+    for (const double norm : of.norms) norms.push_back(rounded_or_null(norm));
     list.push_back({{"row", plain(of.row)}, {"prompt", of.prompt}, {"norms", norms}});
   }
   return list;

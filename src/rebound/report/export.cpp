@@ -36,7 +36,7 @@ const std::vector<std::string> kRowColumns = {"name",
                                               "kl_to_base",
                                               "seconds_per_prompt"};
 
-Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 // Collects lines and, in the order in which they first come, columns.
 class Builder {
@@ -92,8 +92,8 @@ void put_example(const StoredExample& example, bool show_text, Builder& builder)
   builder.put("id", example.id);
   builder.put("split", example.split);
   builder.put("is_valid", example.is_valid);
-  builder.put("base_score", finite(example.base_score));
-  builder.put("defended_score", finite(example.defended_score));
+  builder.put("base_score", number_or_null(example.base_score));
+  builder.put("defended_score", number_or_null(example.defended_score));
   if (show_text) {
     builder.put("text", example.text);
     builder.put("ids", example.ids);
@@ -125,7 +125,7 @@ Records example_records(const ReportInput& input, bool show_text) {
       const auto prefix = prefixes.find(result->row);
       if (prefix == prefixes.end()) continue;
       builder.put(prefix->second + "_recovered", result->recovered);
-      builder.put(prefix->second + "_score", finite(result->score));
+      builder.put(prefix->second + "_score", number_or_null(result->score));
     }
   }
   return builder.finish();
@@ -157,10 +157,10 @@ Records result_records(const ReportInput& input, bool show_text) {
     builder.put("id", ids[result.prompt]);
     builder.put("variant", variant_name(row, result.variant, show_text));
     builder.put("recovered", result.recovered);
-    builder.put("score", finite(result.score));
-    builder.put("recheck_score", finite(result.recheck_score));
+    builder.put("score", number_or_null(result.score));
+    builder.put("recheck_score", number_or_null(result.recheck_score));
     builder.put("steps", result.steps);
-    builder.put("seconds", finite(result.seconds));
+    builder.put("seconds", number_or_null(result.seconds));
     builder.put("termination", result.termination);
     builder.put_all("", result.figures);
   }
@@ -174,9 +174,9 @@ Records step_records(const ReportInput& input) {
     builder.put("row", point.row);
     builder.put("prompt", point.prompt);
     builder.put("step", point.step);
-    builder.put("objective", finite(point.objective));
-    builder.put("drift_pre", finite(point.drift_pre));
-    builder.put("norm", finite(point.norm));
+    builder.put("objective", number_or_null(point.objective));
+    builder.put("drift_pre", number_or_null(point.drift_pre));
+    builder.put("norm", number_or_null(point.norm));
   }
   return builder.finish();
 }

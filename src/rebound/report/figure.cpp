@@ -8,7 +8,7 @@
 namespace rebound {
 namespace {
 
-double number(const Json& object, const char* key) {
+double figure_number(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_number() ? found->get<double>() : kNotMeasured;
 }
@@ -24,7 +24,7 @@ bool is_count(const Json& value) {
 }
 
 std::string show_estimate(const Json& value) {
-  const double low = number(value, "ci_low"), high = number(value, "ci_high");
+  const double low = figure_number(value, "ci_low"), high = figure_number(value, "ci_high");
   const std::string middle = show_json(value.at("value"));
   if (std::isnan(low) && std::isnan(high)) return middle;
   return concat(middle, " [", show(low), ", ", show(high), "]");
@@ -33,7 +33,7 @@ std::string show_estimate(const Json& value) {
 std::string show_count(const Json& value) {
   const int64_t successes = value.at("recovered").get<int64_t>();
   const int64_t n = value.at(count_key(value)).get<int64_t>();
-  const double low = number(value, "ci_low"), high = number(value, "ci_high");
+  const double low = figure_number(value, "ci_low"), high = figure_number(value, "ci_high");
   std::string text = count_of(successes, n);
   if (n > 0)
     text += concat(" (", percent(static_cast<double>(successes) / static_cast<double>(n)), ")");

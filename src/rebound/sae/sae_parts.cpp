@@ -8,7 +8,7 @@
 
 namespace rebound {
 
-constexpr int64_t kMaxWidth = int64_t{1} << 24;
+constexpr int64_t kMaxPartWidth = int64_t{1} << 24;
 
 void SaeParts::note(const std::string& name,
                     const std::string& detail,
@@ -96,7 +96,7 @@ void write_tensors(const std::filesystem::path& path, std::vector<NamedTensor> t
 
 int64_t checked_width(int64_t value, const char* name) {
   require<DataError>(
-      value > 0 && value <= kMaxWidth, name, ": got ", value, ", expected 1..", kMaxWidth);
+      value > 0 && value <= kMaxPartWidth, name, ": got ", value, ", expected 1..", kMaxPartWidth);
   return value;
 }
 

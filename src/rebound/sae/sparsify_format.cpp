@@ -7,7 +7,7 @@
 namespace rebound {
 namespace {
 
-constexpr const char* kWeightsName = "sae.safetensors";
+constexpr const char* kSparsifyWeights = "sae.safetensors";
 constexpr int64_t kDefaultExpansion = 32, kDefaultK = 32;  // SparseCoderConfig's
 
 // "layers.10.mlp": the module whose output it was trained on; as a transcoder, its input to output.
@@ -29,13 +29,13 @@ void take_site(SaeParts& parts, const SaeSource& source, bool transcode) {
 }  // namespace
 
 bool is_sparsify(const SaeSource& source) {
-  return source.has("cfg.json") && source.has(kWeightsName);
+  return source.has("cfg.json") && source.has(kSparsifyWeights);
 }
 
 SaeParts read_sparsify(const SaeSource& source, const LoadSaeOptions&) {
   const Json& cfg = source.json("cfg.json");
   require<DataError>(cfg.is_object(), "cfg.json: expected a JSON object");
-  const TensorTable& table = source.table(kWeightsName);
+  const TensorTable& table = source.table(kSparsifyWeights);
   require<DataError>(!json_field<bool>(cfg, "signed", false),
                      "signed: got true, which is not implemented");
   SaeParts parts;

@@ -28,8 +28,8 @@ AdamStep adam_step(double lr, int64_t step) {
 }
 
 // Latent rows of the parameters as raw memory.
-struct Rows {
-  explicit Rows(TrainState::Moments& moments)
+struct ParameterRows {
+  explicit ParameterRows(TrainState::Moments& moments)
       : value(moments.value.data_ptr<float>()),
         m(moments.m.data_ptr<float>()),
         v(moments.v.data_ptr<float>()) {}
@@ -133,7 +133,7 @@ StepStats SaeTrainer::step(const at::Tensor& x) {
 void SaeTrainer::update(const std::vector<SparseTerm>& terms) {
   const int64_t d = state_.W_dec.value.size(1);
   const AdamStep step = adam_step(learning_rate(state_.step), state_.step + 1);
-  Rows enc(state_.W_enc), dec(state_.W_dec), b_enc(state_.b_enc), b_dec(state_.b_dec);
+  ParameterRows enc(state_.W_enc), dec(state_.W_dec), b_enc(state_.b_enc), b_dec(state_.b_dec);
   auto* enc_bf16 = static_cast<uint16_t*>(W_enc_bf16_.data_ptr());
 
   // b_dec enters the encoder's input and the reconstruction; AuxK holds it constant.

@@ -6,14 +6,13 @@
 #include "rebound/base/error.h"
 #include "rebound/stats/logistic_loss.h"
 #include "rebound/stats/logistic_regression.h"
+#include "rebound/stats/place.h"
 
 namespace rebound {
 namespace {
 
 using Vector = std::vector<double>;
 using Columns = std::vector<int64_t>;
-
-size_t place(int64_t i) { return static_cast<size_t>(i); }
 
 double soft_threshold(double value, double limit) {
   return std::copysign(std::max(0.0, std::fabs(value) - limit), value);

@@ -6,11 +6,10 @@
 #include <optional>
 
 #include "rebound/base/error.h"
+#include "rebound/stats/place.h"
 
 namespace rebound {
 namespace {
-
-size_t place(int64_t i) { return static_cast<size_t>(i); }
 
 void check(const std::vector<double>& scores, const std::vector<bool>& is_positive) {
   require<DataError>(scores.size() == is_positive.size(),

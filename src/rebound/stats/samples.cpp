@@ -5,13 +5,10 @@
 #include <numeric>
 
 #include "rebound/base/error.h"
+#include "rebound/stats/place.h"
 
 namespace rebound {
-namespace {
-
-size_t place(int64_t i) { return static_cast<size_t>(i); }
-
-}  // namespace
+namespace {}  // namespace
 
 int64_t Samples::positives() const {
   return std::count(is_positive.begin(), is_positive.end(), true);
