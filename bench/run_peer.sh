@@ -7,16 +7,17 @@
 #   bench/run_peer.sh probe [--sae DIR]        movie_sentiment; needs scikit-learn, too
 #   bench/run_peer.sh tpp [--sae DIR]          wikitext_topic_6, 20 texts of a class: effects and TPP agree to 1e-4
 #   bench/run_peer.sh mcq                      letters in 24 orders: one order at a time in PyTorch, ours in one run
+#   bench/run_peer.sh generate [--model GGUF]  generation, harvest and loading beside transformers, batch 1 and 32
 #
 # --json prints the JSON alone; --no-set leaves out the recovered set of the peer (a few minutes).
 # PEER_PYTHON names a Python with torch, transformers >= 5, gguf and safetensors (default python3).
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE="" DTYPE=float32
-usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
+REPEATS=3 IS_JSON=0 WITH_SET=1 VALUE=-20 SAE="" DTYPE=float32 MODEL=""
+usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2; }
 WHAT="${1:-}"
-case "$WHAT" in ioi | refusal | probe | tpp | mcq) ;; *) usage ;; esac
+case "$WHAT" in ioi | refusal | probe | tpp | mcq | generate) ;; *) usage ;; esac
 shift
 while (($#)); do
   case "$1" in
@@ -26,6 +27,7 @@ while (($#)); do
     --sae) SAE="$2"; shift ;;
     --value) VALUE="$2"; shift ;;
     --dtype) DTYPE="$2"; shift ;;
+    --model) MODEL="$2"; shift ;;
     *) usage ;;
   esac
   shift
@@ -35,7 +37,7 @@ PYTHON="${PEER_PYTHON:-python3}"
 PROGRAM="$ROOT/build/release/rebound"
 [[ -x "$PROGRAM" ]] || PROGRAM="$ROOT/build/dev/rebound"
 [[ -x "$PROGRAM" ]] || { echo "run_peer: no build/release/rebound; run scripts/demo.sh" >&2; exit 2; }
-MODEL="$ROOT/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL="${MODEL:-$ROOT/models/SmolLM2-135M-Instruct.Q4_1.gguf}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
 WORK="$(mktemp -d)"
 trap 'rm -rf "$WORK"' EXIT
@@ -59,6 +61,15 @@ if [[ "$WHAT" == mcq ]]; then
   [[ -x "$BENCH" ]] || { echo "run_peer: no $BENCH; build that target" >&2; exit 2; }
   "$PYTHON" "$ROOT/bench/peer/mcq_reference.py" --model "$MODEL" --questions "$ROOT/data/mcq/capitals_mcq.jsonl" 2>/dev/null
   "$BENCH" --benchmark_min_time=0.1 2>/dev/null
+  exit
+fi
+
+if [[ "$WHAT" == generate ]]; then
+  BENCH="$(dirname "$PROGRAM")/generate_bench"
+  [[ -x "$BENCH" ]] || { echo "run_peer: no $BENCH; build that target" >&2; exit 2; }
+  "$PYTHON" "$ROOT/bench/peer/generate_reference.py" --model "$MODEL" --repeats "$REPEATS" 2>/dev/null
+  REBOUND_BENCH_MODEL="$MODEL" "$BENCH" \
+    --benchmark_filter='Generate.*/batch:(1|32)/.*/split:1/new:48|Harvest|Load' 2>/dev/null
   exit
 fi
 

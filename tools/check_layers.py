@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-LAYERS = ("base io text model sae intervene stats recover probe scaling behaviour audit report").split()
+LAYERS = ("base io text model sae intervene stats recover probe scaling behaviour audit report serve").split()
 TORCH_FREE = ("io", "text")
 TORCH_HEADER = re.compile(r"^(torch|ATen|c10)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)

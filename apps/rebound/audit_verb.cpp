@@ -15,6 +15,8 @@
 #include "rebound/base/progress.h"
 #include "rebound/report/report.h"
 #include "rebound/report/run_input.h"
+#include "rebound/report/terminal.h"
+#include "terminal_size.h"
 #include "verb.h"
 
 namespace rebound {
@@ -122,6 +124,7 @@ AnswerAuditSpec answer_spec_of(const Flags& flags, const CommonFlags& common, co
   if (!flags.model.empty()) spec.model = flags.model;
   if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
   if (flags.nanogcg) use_nanogcg_settings(spec);
+  if (flags.trace) spec.trace = true;
   if (common.is_dtype_given) spec.dtype = common.dtype;
   return spec;
 }
@@ -152,7 +155,7 @@ void write_reports(const fs::path& folder, const AuditSummary& summary, const Fl
     std::puts(printed.dump(2).c_str());
     return;
   }
-  std::fputs(terminal_report(summary).c_str(), stdout);
+  std::fputs(terminal_report(input, style_of_stdout()).c_str(), stdout);
   std::printf("\nReport: %s\n", (folder / "report.html").c_str());
 }
 

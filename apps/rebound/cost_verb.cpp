@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cost_family.h"
+#include "dtype_flag.h"
 #include "format_text.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
@@ -220,8 +221,7 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
     price = with_context(choice.file.string(), [&] { return ComputePrice(*choice.curve); });
   }
   const CostText from = choose_text(flags, choice);
-  const Transformer model =
-      load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  const Transformer model = load_model(path, dtype_named(common.dtype));
   const at::Tensor contexts = read_contexts({from.path}, path, from.cut);
   const std::string reason =
       choice.curve ? text_mismatch(*choice.curve, from.sha256, contexts.size(0), contexts.size(1))

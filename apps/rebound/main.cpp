@@ -44,7 +44,9 @@ void add_common_flags(CLI::App& app, CommonFlags& common) {
 
 void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   add_audit_verb(app, common, run);
+  add_show_verb(app, common, run);
   add_report_verb(app, common, run);
+  add_serve_verb(app, common, run);
   add_sae_verb(app, common, run);
   add_model_verb(app, common, run);
   add_probe_verb(app, common, run);
@@ -54,6 +56,7 @@ void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   add_tokenize_verb(app, common, run);
   add_detect_verb(app, common, run);
   add_doctor_verb(app, common, run);
+  add_help_verbs(app, common, run);
 }
 
 void run_verb(const CommonFlags& common, const RunVerb& run) {

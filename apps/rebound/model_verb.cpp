@@ -1,4 +1,5 @@
 // rebound model inspect | logits | generate: what a model file holds, and what the model says.
+// `pull` is in pull_verb.cpp.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -12,6 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "dtype_flag.h"
+#include "model_inspect.h"
+#include "pull_verb.h"
 #include "rebound/base/error.h"
 #include "rebound/base/json.h"
 #include "rebound/io/gguf.h"
@@ -40,7 +44,8 @@ struct ModelFlags {
   GenerateOptions generation;
 
   EncodeOptions encoding() const {
-    return {.prepend_bos = prepend_bos == "auto" ? std::nullopt : std::optional(prepend_bos == "yes")};
+    return {.prepend_bos =
+                prepend_bos == "auto" ? std::nullopt : std::optional(prepend_bos == "yes")};
   }
 };
 
@@ -54,124 +59,8 @@ std::string model_path(const ModelFlags& flags, const CommonFlags& common) {
 
 Transformer load(const std::string& path, const ModelFlags& flags, const CommonFlags& common) {
   return load_model(path,
-                    {.dtype = common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
+                    {.dtype = dtype_named(common.dtype),
                      .has_transformer_lens_processing = flags.has_transformer_lens_processing});
-}
-
-// What the weight file itself says, without widening anything.
-struct FileFacts {
-  std::string kind;
-  int64_t n_tensors = 0;
-  int64_t n_parameters = 0;
-  std::map<std::string, int64_t> tensors_by_dtype;
-};
-
-FileFacts describe_tensors(std::string kind, const TensorTable& table) {
-  FileFacts facts{std::move(kind)};
-  for (const TensorView& tensor : table.tensors()) {
-    ++facts.n_tensors;
-    facts.n_parameters += tensor.elements();
-    ++facts.tensors_by_dtype[std::string(dtype_info(tensor.dtype).name)];
-  }
-  return facts;
-}
-
-FileFacts describe_file(const std::string& path) {
-  if (fs::is_directory(path)) {
-    return describe_tensors("safetensors folder", SafetensorsFolder{fs::path(path)});
-  }
-  const GgufFile file{fs::path(path)};
-  return describe_tensors(concat("gguf v", file.version()), file);
-}
-
-int64_t count_layers(const ModelConfig& config, bool LayerKind::*is) {
-  return std::count_if(config.layer_kinds.begin(), config.layer_kinds.end(), std::mem_fn(is));
-}
-
-Json config_json(const ModelConfig& config) {
-  return {{"model_type", config.model_type},
-          {"vocab_size", config.vocab_size},
-          {"hidden_size", config.hidden_size},
-          {"intermediate_size", config.intermediate_size},
-          {"num_hidden_layers", config.num_hidden_layers},
-          {"num_attention_heads", config.num_attention_heads},
-          {"num_key_value_heads", config.num_key_value_heads},
-          {"head_dim", config.head_dim},
-          {"max_position_embeddings", config.max_position_embeddings},
-          {"rms_norm_eps", config.rms_norm_eps},
-          {"rope_theta", config.rope_theta},
-          {"sliding_layers", count_layers(config, &LayerKind::is_sliding)},
-          {"sliding_window", config.sliding_window},
-          {"tie_word_embeddings", config.tie_word_embeddings}};
-}
-
-// "BPE" as in tokenizer.json, or "gpt2, smollm": GGUF's model and pre-tokenizer.
-std::string tokenizer_kind(const std::string& path) {
-  if (fs::is_directory(path)) {
-    const Json json = read_json_file(fs::path(path) / "tokenizer.json");
-    return json.at("model").value("type", "unknown");
-  }
-  const GgufFile file{fs::path(path)};
-  return concat(file.string("tokenizer.ggml.model").value_or("unknown"),
-                ", ",
-                file.string("tokenizer.ggml.pre").value_or("default"));
-}
-
-Json tokenizer_json(const std::string& path) {
-  try {
-    const Tokenizer tokenizer = load_tokenizer(path);
-    return {{"kind", tokenizer_kind(path)},
-            {"vocabulary_size", tokenizer.vocabulary_size()},
-            {"control_tokens", tokenizer.control_tokens().size()},
-            {"bos_id", tokenizer.bos_id() ? Json(*tokenizer.bos_id()) : Json()},
-            {"eos_id", tokenizer.eos_id() ? Json(*tokenizer.eos_id()) : Json()}};
-  } catch (const Error& e) {
-    return {{"error", e.what()}};
-  }
-}
-
-bool has_chat_template(const std::string& path) {
-  try {
-    return load_chat_template(path).has_value();
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-Json inspect(const std::string& path) {
-  // Loaded, not only read: an inspected model is one that runs.
-  const ModelConfig config = load_model(path, at::kBFloat16).config();
-  const FileFacts facts = describe_file(path);
-  Json sites = Json::array();
-  for (const Site& site : all_sites(config)) sites.push_back(to_string(site));
-  return {{"path", path},
-          {"name", config.name},
-          {"file", facts.kind},
-          {"tensors", facts.n_tensors},
-          {"parameters", facts.n_parameters},
-          {"tensors_by_dtype", facts.tensors_by_dtype},
-          {"config", config_json(config)},
-          {"tokenizer", tokenizer_json(path)},
-          {"chat_template", has_chat_template(path)},
-          {"sites", sites}};
-}
-
-void print_facts(const Json& facts, const std::string& indent = "") {
-  for (const auto& [key, value] : facts.items()) {
-    if (key == "sites") {
-      std::printf("%-26s%zu, from %s to %s (all with --json)\n",
-                  "sites",
-                  value.size(),
-                  value.front().get<std::string>().c_str(),
-                  value.back().get<std::string>().c_str());
-    } else if (value.is_object()) {
-      std::printf("%s\n", key.c_str());
-      print_facts(value, "  ");
-    } else {
-      const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-      std::printf("%-26s%s\n", (indent + key).c_str(), text.c_str());
-    }
-  }
 }
 
 void check_ids(const std::vector<int64_t>& ids, const ModelConfig& config) {
@@ -295,7 +184,7 @@ void show_generation(const ModelFlags& flags, const CommonFlags& common) {
 using ModelTask = void (*)(const ModelFlags&, const CommonFlags&);
 
 void show_inspection(const ModelFlags& flags, const CommonFlags& common) {
-  const Json facts = inspect(model_path(flags, common));
+  const Json facts = inspect_model(model_path(flags, common), dtype_named(common.dtype));
   if (common.json) {
     std::printf("%s\n", facts.dump(2).c_str());
   } else {
@@ -313,7 +202,7 @@ struct Subverb {
 
 void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   auto flags = std::make_shared<ModelFlags>();
-  CLI::App* verb = app.add_subcommand("model", "Look into a model, or hear it");
+  CLI::App* verb = app.add_subcommand("model", "Fetch a model, look into it, or hear it");
   verb->require_subcommand(1);
   verb->fallthrough();
   const auto add = [&](const Subverb& sub) {
@@ -325,7 +214,8 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
       run = [flags, &common, task] { task(*flags, common); };
     });
     if (sub.task == show_inspection) return added;
-    added->add_option("--prepend-bos", flags->prepend_bos, "auto (as the tokenizer says), yes or no")
+    added
+        ->add_option("--prepend-bos", flags->prepend_bos, "auto (as the tokenizer says), yes or no")
         ->check(CLI::IsMember({"auto", "yes", "no"}))
         ->capture_default_str();
     added->add_flag("--transformer-lens-processing",
@@ -334,6 +224,7 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
     return added;
   };
 
+  add_model_pull(*verb, common, run);
   add({"inspect", "Configuration, weights, tokenizer and sites of a model", show_inspection});
 
   CLI::App* logits = add({"logits", "The likeliest next tokens of a text", show_logits});
@@ -352,9 +243,13 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   generate->add_option("--system", flags->system, "System message")->needs(chat);
   generate->add_option("--max-new-tokens,--tokens", options.max_new_tokens, "Most tokens to add")
       ->capture_default_str();
-  auto* temperature = generate->add_option("--temperature", options.temperature, "0: the likeliest token")
-                          ->capture_default_str();
-  generate->add_flag("--greedy", flags->is_greedy, "The likeliest token each time: the default, said aloud")->excludes(temperature);
+  auto* temperature =
+      generate->add_option("--temperature", options.temperature, "0: the likeliest token")
+          ->capture_default_str();
+  generate
+      ->add_flag(
+          "--greedy", flags->is_greedy, "The likeliest token each time: the default, said aloud")
+      ->excludes(temperature);
   generate
       ->add_option(
           "--top-p", options.top_p, "Draw from the likeliest tokens of this total, in (0, 1]")

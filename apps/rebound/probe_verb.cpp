@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dtype_flag.h"
 #include "probe_setup.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -55,8 +56,7 @@ ProbeOutcome measure_probe(const ProbeFlags& flags, const CommonFlags& common) {
   const Tokenizer tokenizer = load_tokenizer(path);
   const auto chat = load_chat_template(path);
   const auto ids = encode_texts(out.task, tokenizer, chat ? &*chat : nullptr);
-  const Transformer model =
-      load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  const Transformer model = load_model(path, dtype_named(common.dtype));
   if (sae) check_sae(*sae, model, ids);
 
   ActivationCache cache(

@@ -15,6 +15,8 @@
 #include "rebound/report/export.h"
 #include "rebound/report/report.h"
 #include "rebound/report/run_input.h"
+#include "rebound/report/terminal.h"
+#include "terminal_size.h"
 #include "verb.h"
 
 namespace rebound {
@@ -38,7 +40,8 @@ std::string formatted(const ReportInput& input, const ReportFlags& flags) {
   if (flags.format == "html") return html_report(input, options);
   if (flags.format == "md") return markdown_report(input, options);
   if (flags.format == "json") return json_report(input.summary);
-  if (flags.format == "terminal") return terminal_report(input.summary);
+  if (flags.format == "terminal")
+    return terminal_report(input, flags.out.empty() ? style_of_stdout() : TerminalStyle{});
   const Records records = export_records(input, kTables.at(flags.table), options);
   return flags.format == "csv" ? csv_export(records) : jsonl_export(records);
 }

@@ -1,5 +1,5 @@
 // rebound sae train | eval: make a sparse autoencoder, measure one. What concerns files alone
-// (inspect, encode, convert) is in sae_file_verb.cpp.
+// (inspect, encode, convert) is in sae_file_verb.cpp, pull in pull_verb.cpp.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "dtype_flag.h"
+#include "pull_verb.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
@@ -48,13 +50,7 @@ struct TrainFlags {
   TrainRunOptions run;
 };
 
-std::string model_path(const SaeFlags& flags) {
-  return find_model(flags.model);
-}
-
-at::ScalarType dtype_named(const std::string& name) {
-  return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
-}
+std::string model_path(const SaeFlags& flags) { return find_model(flags.model); }
 
 std::vector<fs::path> paths_of(const std::vector<std::string>& texts) {
   return {texts.begin(), texts.end()};
@@ -204,7 +200,7 @@ void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   auto flags = std::make_shared<SaeFlags>();
   auto train_flags = std::make_shared<TrainFlags>();
   CLI::App* verb =
-      app.add_subcommand("sae", "Train, evaluate, inspect or convert a sparse autoencoder");
+      app.add_subcommand("sae", "Train, evaluate, fetch, inspect or convert a sparse autoencoder");
   verb->require_subcommand(1);
   verb->fallthrough();
 
@@ -228,6 +224,7 @@ void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   eval_command->callback([=, &common, &run] { run = [=, &common] { evaluate(*flags, common); }; });
 
   add_sae_file_commands(*verb, common, run);
+  add_sae_pull(*verb, common, run);
 }
 
 }  // namespace rebound

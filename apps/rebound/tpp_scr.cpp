@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "dtype_flag.h"
 #include "probe_setup.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -106,8 +107,7 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
   const ProbeTask texts = {.name = task.name, .is_chat = task.is_chat, .texts = task.texts};
   const auto chat = load_chat_template(path);
   const auto ids = encode_texts(texts, load_tokenizer(path), chat ? &*chat : nullptr, harvest);
-  const Transformer model =
-      load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  const Transformer model = load_model(path, dtype_named(common.dtype));
   check_sae(*sae, model, ids);
   ActivationCache cache(
       static_cast<int64_t>(ids.size()), model.d_model(), {.memory_bytes = flags.cache_mb << 20});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dtype_flag.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
@@ -108,8 +109,7 @@ TppOutcome measure_tpp(const TppFlags& flags, const CommonFlags& common) {
   const HarvestOptions harvest = {.max_tokens = kTppContext};
   const ProbeTask texts = {.name = task.name, .texts = task.texts};
   const auto ids = encode_texts(texts, load_tokenizer(path), nullptr, harvest);
-  const Transformer model =
-      load_model(path, common.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat);
+  const Transformer model = load_model(path, dtype_named(common.dtype));
   check_fits(sae, model.config());
   const auto few = static_cast<int64_t>(std::min(ids.size(), kTppCheckTexts));
   require_good_fit(self_check(

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "dtype_flag.h"
 #include "format_text.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
@@ -14,6 +15,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/json.h"
 #include "rebound/base/progress.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/report/table.h"
 #include "verb.h"
 
@@ -28,13 +30,12 @@ struct UtilityFlags {
   UtilityOptions options;
 };
 
-AnswerSubject load(const std::string& given, bool is_bfloat16) {
+AnswerSubject load(const std::string& given, at::ScalarType dtype) {
   const std::string path = find_model(given);
   say(concat("loading ", path));
   AnswerSubject subject;
-  subject.model_name = fs::path(path).filename().string();
-  subject.model = std::make_shared<const Transformer>(
-      load_model(path, is_bfloat16 ? at::kBFloat16 : at::kFloat));
+  subject.model_name = name_of_path(path);
+  subject.model = std::make_shared<const Transformer>(load_model(path, dtype));
   subject.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(path));
   if (auto chat = load_chat_template(path)) {
     subject.chat = std::make_shared<const ChatTemplate>(std::move(*chat));
@@ -120,7 +121,7 @@ void run_utility(const UtilityFlags& flags, const CommonFlags& common) {
   const auto started = std::chrono::steady_clock::now();
   const DefenceFile file = read_defence_file(flags.defence);
   const AnswerSubject subject =
-      load(flags.model.empty() ? file.model : flags.model, common.dtype == "bfloat16");
+      load(flags.model.empty() ? file.model : flags.model, dtype_named(common.dtype));
   const ClampPlan plan = with_context(flags.defence, [&] {
     return ClampPlan(read_clamps(file.clamps, *subject.model), subject.model->config());
   });

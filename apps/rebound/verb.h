@@ -29,8 +29,12 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_probe_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_report_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_serve_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+void add_show_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_tokenize_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_tpp_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
 void add_utility_verb(CLI::App& app, const CommonFlags& common, RunVerb& run);
+// rebound completions and rebound man: what is said of every verb, so the last to be added.
+void add_help_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run);
 
 }  // namespace rebound

@@ -1,4 +1,4 @@
-/* Hugging Face `tokenizers` and chat templates (`minijinja`) as C functions.
+/* Hugging Face `tokenizers`, chat templates (`minijinja`) and hub (`hf-hub`) as C functions.
  *
  * Every function that returns `int` returns a rebound_hf_status. No function unwinds, aborts or
  * prints: a panic inside becomes REBOUND_HF_PANIC with its text. `bytes` is the result when the
@@ -89,6 +89,53 @@ int rebound_hf_template_check(rebound_hf_text source, rebound_hf_bytes* bytes);
 int rebound_hf_template_render(rebound_hf_text source,
                                rebound_hf_text context,
                                rebound_hf_bytes* bytes);
+
+/* The Hugging Face hub. No file name is ever made of what a server says: the caller names them.
+ * Passing troubles (a lost connection, HTTP 429 and 5xx) are tried again, five times without a new
+ * byte. A hub may not be used from two threads at a time. */
+typedef struct rebound_hub rebound_hub;
+
+typedef struct {
+  rebound_hf_text endpoint;     /* "https://huggingface.co", no slash at the end */
+  rebound_hf_text token;        /* empty: none; sent to the endpoint's own host only */
+  rebound_hf_text certificates; /* PEM file of roots; empty: Mozilla's */
+  uint32_t timeout_seconds;     /* without an answer, or without a byte of it */
+} rebound_hub_settings;
+
+int rebound_hub_new(const rebound_hub_settings* settings,
+                    rebound_hub** hub,
+                    rebound_hf_bytes* bytes);
+void rebound_hub_free(rebound_hub* hub);
+
+/* The hub's own JSON: "sha" (the commit) and "siblings", each with "rfilename", "size", "blobId" and,
+ * for large files, "lfs": {"sha256", "size"}. At most 16 MiB. */
+int rebound_hub_list(const rebound_hub* hub,
+                     rebound_hf_text repo,
+                     rebound_hf_text revision,
+                     rebound_hf_bytes* bytes);
+
+typedef struct {
+  rebound_hf_text repo;   /* "ORG/NAME" */
+  rebound_hf_text commit; /* what the server says must be the same */
+  rebound_hf_text path;   /* inside the repository */
+} rebound_hub_file;
+
+/* {"etag", "size"} from the headers; null where the server does not say. */
+int rebound_hub_describe(const rebound_hub* hub, rebound_hub_file file, rebound_hf_bytes* bytes);
+
+typedef struct {
+  rebound_hub_file file;
+  rebound_hf_text etag;   /* what the server says must be the same, where it is a hash */
+  uint64_t size;          /* bytes; never more are written */
+  rebound_hf_text target; /* local file; what is there counts as the beginning */
+  void (*on_progress)(void* context, uint64_t bytes_there);
+  void* context;
+} rebound_hub_transfer;
+
+/* Completes `target` to `size` bytes. Its hash is for the caller to check. */
+int rebound_hub_fetch(const rebound_hub* hub,
+                      const rebound_hub_transfer* transfer,
+                      rebound_hf_bytes* bytes);
 
 #ifdef __cplusplus
 }

@@ -24,7 +24,7 @@ std::string file_with(const std::string& name, const std::string& lines) {
 }
 
 // Numbers, colours and animals, 6 of each for training and 3 for testing.
-std::string small_task() {
+std::string small_class_task() {
   const std::vector<std::vector<std::string>> words = {
       {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine"},
       {"red", "blue", "green", "white", "black", "pink", "grey", "brown", "yellow"},
@@ -45,7 +45,7 @@ std::string small_task() {
 TEST(TppVerbTest, JsonHasARowForEachClassAndN) {
   const auto out = fresh_folder("out");
   const Outcome outcome =
-      tpp("--json --n 50,5 --data " + file_with("good", small_task()) + " --out " + out.string());
+      tpp("--json --n 50,5 --data " + file_with("good", small_class_task()) + " --out " + out.string());
   ASSERT_EQ(outcome.exit_code, 0);
   const Json json = parse_json(outcome.text, "tpp");
   ASSERT_EQ(json["rows"].size(), 3u * 2);
@@ -131,7 +131,7 @@ TEST(TppVerbTest, TasksAreListed) {
 }
 
 TEST(TppVerbTest, WhatCannotBeDoneIsOneLineWithItsExitCode) {
-  const std::string good = " --data " + file_with("good", small_task());
+  const std::string good = " --data " + file_with("good", small_class_task());
   const std::string one_class = file_with("one",
                                           "{\"text\": \"a\", \"label\": 0, \"split\": \"train\"}\n"
                                           "{\"text\": \"b\", \"label\": 0, \"split\": \"test\"}\n");

@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const program = process.env.REBOUND_PROGRAM;
-if (!program || !process.env.CHROMIUM) throw new Error("REBOUND_PROGRAM and CHROMIUM are not set: run run.sh PROGRAM");
+if (!program || !process.env.CHROMIUM) throw new Error("REBOUND_PROGRAM and CHROMIUM are not set: run run.sh PROGRAM reports|explorer");
 
 export const scratch = mkdtempSync(join(tmpdir(), "rebound-browser-"));
 
@@ -37,9 +37,11 @@ after(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
+export const newContext = (options) => browser.newContext(options);
+
 // A page of the file, without network; `noise` collects errors of the console and of scripts, and
 // every request that would have left.
-export const openPage = async (file, { width = 1280, height = 800, theme = "light", scripts = true } = {}) => {
+export const openPage = async (file, { width = 1280, height = 800, theme = "light", scripts = true, charts = scripts } = {}) => {
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme: theme, javaScriptEnabled: scripts, acceptDownloads: true, offline: true,
   });
@@ -52,7 +54,7 @@ export const openPage = async (file, { width = 1280, height = 800, theme = "ligh
     if (!/^(file|data|blob):/.test(request.url())) page.noise.push("request: " + request.url());
   });
   await page.goto(pathToFileURL(file).href);
-  if (scripts) await page.waitForSelector("html[data-charts=drawn]");
+  if (charts) await page.waitForSelector("html[data-charts=drawn]");
   return page;
 };
 

@@ -138,6 +138,7 @@ class Run:
             database.executescript(SCHEMA)
             database.executemany("INSERT INTO examples VALUES (?,?,?,?,?,?,?,?,?,?,?)", map(self.example, range(self.options.examples)))
             database.executemany("INSERT INTO results VALUES (?,?,?,?,?,?,?,?,?,?,?)", self.results)
+            database.execute("INSERT INTO batches SELECT DISTINCT row, batch FROM results")
             database.executemany("INSERT INTO trace VALUES (?,?,?,?,?,?)", traced)
             if not self.options.answers:
                 database.execute("INSERT INTO artefacts VALUES (?,?)", (f"delta/{names[0]}/0", delta))

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Opens reports of the program in Chromium: run.sh PROGRAM. Installs the node packages first where
-# they are missing or others than the lock file's.
+# Opens reports or the explorer of the program in Chromium: run.sh PROGRAM reports|explorer. Installs the node packages
+# first where they are missing or others than the lock file's.
 set -euo pipefail
-[[ $# == 1 ]] || { echo "usage: run.sh PROGRAM" >&2; exit 2; }
+case "${2:-}" in
+  reports) TESTS=(page.test.js examples.test.js access.test.js safety.test.js compare.test.js) ;;
+  explorer) TESTS=(explorer_runs.test.js explorer_bench.test.js explorer_access.test.js) ;;
+  *) echo "usage: run.sh PROGRAM reports|explorer" >&2; exit 2 ;;
+esac
 PROGRAM="$(realpath "$1")"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -17,4 +21,4 @@ if ! cmp -s package-lock.json node_modules/.installed-lock; then
 fi
 
 export REBOUND_PROGRAM="$PROGRAM" CHROMIUM
-exec node --test page.test.js examples.test.js access.test.js safety.test.js
+exec node --test "${TESTS[@]}"

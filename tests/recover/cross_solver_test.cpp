@@ -50,6 +50,43 @@ TEST_F(CrossSolverTest, TheExactJacobianPerturbsOneSiteAndKeepsTheReadings) {
   EXPECT_GT(solve("first_site", options).drift_rel.min().item<double>(), solution.drift_rel.max().item<double>());
 }
 
+TEST_F(CrossSolverTest, ATraceHasEveryStepAndChangesNothing) {
+  for (const char* rung : {"none", "forward_projection", "jacobian_sampled"}) {
+    CrossSolverOptions options{.budget = 5};
+    options.examples_at_once = 2;
+    options.stop = StopRule::kNever;
+    const CrossSolution plain = solve(rung, options);
+    options.keep_trace = true;
+    const CrossSolution traced = solve(rung, options);
+    EXPECT_TRUE(at::equal(plain.delta, traced.delta)) << rung;
+    EXPECT_TRUE(plain.trace.empty());
+    ASSERT_EQ(traced.trace.size(), 3u * 12) << rung;
+    const CrossRun start = problem.run(problem.zero_delta(), Span::kNone);
+    std::vector<int64_t> next(3, 0);
+    for (const TraceEntry& entry : traced.trace) {
+      const auto i = static_cast<size_t>(entry.example);
+      EXPECT_EQ(entry.step, next.at(i)++);
+      if (entry.step > 0) {
+        EXPECT_GT(entry.norm, 0);
+        continue;
+      }
+      EXPECT_LT(entry.norm, 1e-5);  // the projection rounds
+      EXPECT_NEAR(entry.score, start.score[entry.example].item<double>(), 1e-4);
+    }
+  }
+}
+
+TEST_F(CrossSolverTest, TheStagesOfThePublishedSearchAreOneTrace) {
+  CrossSolverOptions options{.budget = 4};
+  options.keep_trace = true;
+  const CrossSolution solution = solve_published(
+      problem, options, {.steps_first = 2, .steps_answer = 3, .budget_first = 3, .budget_answer = 4});
+  std::vector<int64_t> next(3, 0);
+  for (const TraceEntry& entry : solution.trace)
+    EXPECT_EQ(entry.step, next.at(static_cast<size_t>(entry.example))++);
+  EXPECT_EQ(next, std::vector<int64_t>(3, 5));
+}
+
 TEST_F(CrossSolverTest, ABatchGivesWhatSinglesGive) {
   for (const char* rung : {"none", "penalty", "forward_projection"}) {
     CrossSolverOptions options{.budget = 5};

@@ -32,6 +32,22 @@ TEST(ExampleDataTest, ColumnsAreAsLongAsTheirPrompts) {
   EXPECT_EQ(data.at("rows")[0].at("results").at("drift_pre_rel"), Json({1e-7, 4e-7}));
 }
 
+TEST(ExampleDataTest, FeaturesThatMovedMostAreListedByRowAndExample) {
+  ReportInput input = stored_audit();
+  EXPECT_TRUE(example_data(input, {}).at("moved").empty());
+  Json moved = Json::array();
+  for (int i = 0; i < 8; ++i)
+    moved.push_back({{"site", "blocks.12"}, {"feature", i}, {"shift", 1.0 / (i + 1)}});
+  moved.push_back("odd");
+  input.results[1].figures["drift_by_feature"] = moved;
+  const Json lists = example_data(input, {}).at("moved");
+  ASSERT_EQ(lists.size(), 1u);
+  EXPECT_EQ(lists[0].at("row"), "attack@20");
+  EXPECT_EQ(lists[0].at("prompt"), 1);
+  ASSERT_EQ(lists[0].at("features").size(), 5u);
+  EXPECT_EQ(lists[0].at("features")[2], Json::array({"blocks.12 · 2", 0.3333}));
+}
+
 TEST(ExampleDataTest, SeveralTriesKeepOutcomeScoreAndBudgetAlone) {
   const Json rows = example_data(stored_audit(), {}).at("rows");
   EXPECT_FALSE(rows[0].at("many").get<bool>());

@@ -2,11 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <fstream>
-#include <sstream>
 
-#include "rebound/base/file.h"
 #include "rebound/report/content_policy.h"
 #include "rebound/report/figure.h"
 #include "rebound/report/page_files.h"
@@ -31,39 +27,6 @@ int count(const std::string& text, const std::string& part) {
   int n = 0;
   for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
   return n;
-}
-
-std::vector<std::string> report_lines(const std::string& text) {
-  std::istringstream in(text);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  return lines;
-}
-
-TEST(TerminalReportTest, ASmallAuditReadsExactlySo) {
-  EXPECT_EQ(terminal_report(small_audit().summary),
-            read_text_file(std::filesystem::path(REBOUND_SOURCE_DIR) /
-                           "tests/report/golden/small_audit.txt"));
-}
-
-TEST(TerminalReportTest, StaysWithin110ColumnsAndOneLineARow) {
-  AuditSummary summary = small_audit().summary;
-  summary.rows[0].name = std::string(300, 'n');
-  summary.rows[2].target = "\n\x1b[2J" + std::string(200, 't');
-  summary.model = std::string(200, 'm');
-  summary.verdict_text = "A " + std::string(150, 'v') + " word. " + std::string(400, ' ');
-  const std::vector<std::string> lines = report_lines(terminal_report(summary));
-  for (const std::string& line : lines) {
-    EXPECT_LE(display_width(line), 110u) << line;
-    EXPECT_EQ(line.find('\x1b'), std::string::npos);
-  }
-  EXPECT_EQ(lines.size(), 3u + 4 + 4 + 4);  // the verdict takes four lines here
-}
-
-TEST(TerminalReportTest, AnAuditWithoutRowsStillHasItsVerdict) {
-  AuditSummary summary;
-  summary.verdict = "undetermined";
-  EXPECT_NE(terminal_report(summary).find("Verdict: undetermined\n"), std::string::npos);
 }
 
 TEST(MarkdownReportTest, HasEveryRowAndFigure) {

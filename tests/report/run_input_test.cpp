@@ -63,6 +63,20 @@ TEST(RunInputTest, APerturbationThatIsNotWhatItsSizesSayIsLeftOut) {
   EXPECT_TRUE(read_run(stored_run("short", {{"delta/attack@20/0", "abc"}})).positions.empty());
 }
 
+TEST(RunInputTest, PositionsMayStandAmongTheFiguresOfAResult) {
+  const fs::path folder = stored_run("listed", {});
+  Store store = Store::open(folder / "run.sqlite");
+  StoredResult result = stored_result("whole@40", 1, true, 1, {{"norm_by_position", {3.0, 0.5}}});
+  StoredResult odd = stored_result("whole@40", 0, true, 1, {{"norm_by_position", {3.0, "x"}}});
+  FinishedBatch batch{.row = "whole@40"};
+  batch.results = {odd, result};
+  store.put_batch(batch);
+  const ReportInput input = read_run(folder);
+  ASSERT_EQ(input.positions.size(), 1u);
+  EXPECT_EQ(input.positions[0].prompt, 1);
+  EXPECT_EQ(input.positions[0].norms, (std::vector<double>{3, 0.5}));
+}
+
 TEST(RunInputTest, RoutesGoByTheBatchOrByTheNamesOfRequests) {
   const Json parts = {{"other", {{"norm", {1.0, 2.0}}, {"shapley", {0.1, 0.2}}}}};
   const ReportInput by_order =

@@ -52,7 +52,7 @@ unsafe fn slice<'a, T>(data: *const T, size: usize) -> &'a [T] {
     std::slice::from_raw_parts(data, size)
 }
 
-unsafe fn utf8<'a>(text: Text) -> Outcome<&'a str> {
+pub unsafe fn utf8<'a>(text: Text) -> Outcome<&'a str> {
     std::str::from_utf8(slice(text.data.cast::<u8>(), text.size)).map_err(|e| {
         let at = e.valid_up_to();
         Failure::BadInput(format!("got bytes that are not UTF-8 at offset {at}, expected UTF-8"))
@@ -86,7 +86,7 @@ fn silence_panics() {
 }
 
 /// Runs `body`; its text, or the reason why there is none, goes to `bytes`.
-unsafe fn guarded(bytes: *mut Bytes, body: impl FnOnce() -> Outcome<String>) -> c_int {
+pub unsafe fn guarded(bytes: *mut Bytes, body: impl FnOnce() -> Outcome<String>) -> c_int {
     silence_panics();
     let result = catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|payload| Err(Failure::Panic(panic_text(payload))));

@@ -49,7 +49,7 @@ void sweep_feature_counts(const CountSweepInput& in, Store& store, const std::fu
       AnswerBatch batch{&in.subject, &in.spec, plan, {}, {}};
       batch.first_flip = first;
       batch.flips.assign(flips.refused.begin() + first, flips.refused.begin() + std::min(n, first + width));
-      store.put_batch({.row = name, .batch = b, .results = headline.run(batch)});
+      store.put_batch({.row = name, .batch = b, .results = headline.run(batch).results});
     }
     store.put_artefact(name, Json({{"n_valid_refused", n}, {"n_valid_broken", flips.n_broken}}).dump());
   }

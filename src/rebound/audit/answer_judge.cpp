@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include "rebound/audit/answer_detail.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/audit/summary.h"
 #include "rebound/behaviour/answer_figures.h"
@@ -76,6 +77,7 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
                        {"floor_violation", at(floor.sqrt() / active_norm, i)},
                        {"share_in_encoder_span", at(inside / norm.square().clamp_min(1e-12), i)}});
   }
+  if (base.defined()) add_detail(problem, run, figures);
   return figures;
 }
 

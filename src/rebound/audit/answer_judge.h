@@ -13,7 +13,8 @@ namespace rebound {
 at::Tensor base_log_probs(const AnswerBatch& batch, int64_t n_rows);
 
 // Of each flip with its base answer forced, in float32: "score_float32", "norm", "norm_rel", drifts,
-// "floor_violation", and "kl_to_base" in nats a token where `base` (base_log_probs) is defined. `span` wraps the sites.
+// "floor_violation". Where `base` (base_log_probs) is defined also "kl_to_base" in nats a token, and
+// the lists of answer_detail.h. `span` wraps the sites.
 std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& delta, Span span,
                                  const at::Tensor& base = {});
 

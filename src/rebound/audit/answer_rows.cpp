@@ -20,7 +20,7 @@ namespace {
 
 Span span_of(const AnswerRowSpec& row) { return cross_rung_of(row.constraint).projected; }
 
-std::vector<StoredResult> run_attack(const AnswerRowSpec& row, const AnswerBatch& batch) {
+FinishedBatch run_attack(const AnswerRowSpec& row, const AnswerBatch& batch) {
   const auto started = Clock::now();
   const CrossSolution solution =
       search_answers(batch, row, batch.problem(*batch.subject->search, batch.base_answers()));
@@ -39,7 +39,17 @@ std::vector<StoredResult> run_attack(const AnswerRowSpec& row, const AnswerBatch
     results[i].termination = to_string(solution.termination[i]);
     results[i].figures["is_whole_target_greedy"] = static_cast<bool>(solution.is_won[i]);
   }
-  return results;
+  FinishedBatch finished;
+  finished.results = std::move(results);
+  for (const TraceEntry& entry : solution.trace) {
+    finished.traces.push_back({batch.flips[static_cast<size_t>(entry.example)].index,
+                               {},
+                               entry.step,
+                               entry.score,
+                               entry.drift_pre,
+                               entry.norm});
+  }
+  return finished;
 }
 
 // Smallest norms with which the search writes each whole answer, with the gaps that they bridge.
@@ -176,13 +186,22 @@ RowSummary head_of(const AnswerRowSpec& row) {
   return head;
 }
 
+std::function<FinishedBatch(const AnswerBatch&)> untraced(
+    std::function<std::vector<StoredResult>(const AnswerBatch&)> run) {
+  return [run = std::move(run)](const AnswerBatch& batch) {
+    FinishedBatch finished;
+    finished.results = run(batch);
+    return finished;
+  };
+}
+
 AnswerRow control(const AnswerRowSpec& row,
                   const char* kind,
                   std::function<std::vector<StoredResult>(const AnswerBatch&)> run) {
   RowSummary head = head_of(row);
   head.control = kind;
   head.name = concat(kind, "/", row.name());
-  return {head, std::move(run)};
+  return {head, untraced(std::move(run))};
 }
 
 }  // namespace
@@ -190,11 +209,18 @@ AnswerRow control(const AnswerRowSpec& row,
 std::vector<AnswerRow> answer_rows(const AnswerAuditSpec& spec) {
   std::vector<AnswerRow> rows;
   for (const AnswerRowSpec& row : spec.rows) {
-    rows.push_back({head_of(row), [row](const AnswerBatch& batch) {
-                      if (row.is_at_input()) return run_suffix_row(row, batch);
-                      return row.kind == RowKind::kMinimalBudget ? run_minimal(row, batch)
-                                                                 : run_attack(row, batch);
-                    }});
+    if (row.is_at_input()) {
+      rows.push_back({head_of(row), untraced([row](const AnswerBatch& batch) {
+                        return run_suffix_row(row, batch);
+                      })});
+    } else if (row.kind == RowKind::kMinimalBudget) {
+      rows.push_back({head_of(row), untraced([row](const AnswerBatch& batch) {
+                        return run_minimal(row, batch);
+                      })});
+    } else {
+      rows.push_back(
+          {head_of(row), [row](const AnswerBatch& batch) { return run_attack(row, batch); }});
+    }
   }
   if (!spec.controls.is_on) return rows;
   const AnswerRowSpec& headline = spec.headline();

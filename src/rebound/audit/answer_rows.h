@@ -18,7 +18,8 @@ constexpr double kInjectCaps = 4;
 
 struct AnswerRow {
   RowSummary head;
-  std::function<std::vector<StoredResult>(const AnswerBatch&)> run;
+  // Results, and steps where the spec wants them; `row` and `batch` are the caller's.
+  std::function<FinishedBatch(const AnswerBatch&)> run;
 };
 
 // Attacks of the spec, then the controls of its headline row: clamp_only, random, inject.

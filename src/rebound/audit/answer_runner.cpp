@@ -15,11 +15,13 @@
 #include "rebound/audit/defence_file.h"
 #include "rebound/audit/environment.h"
 #include "rebound/audit/run_folder.h"
+#include "rebound/audit/run_progress.h"
 #include "rebound/audit/utility.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
 #include "rebound/base/rng.h"
+#include "rebound/model/precision_gap.h"
 
 namespace rebound {
 namespace {
@@ -29,13 +31,17 @@ constexpr int64_t kCostContexts = 8;
 
 class AnswerRun {
  public:
-  AnswerRun(const AnswerAuditSpec& spec, Store store, const fs::path& folder, const std::function<bool()>& is_interrupted)
+  AnswerRun(const AnswerAuditSpec& spec,
+            Store store,
+            const fs::path& folder,
+            const std::function<bool()>& is_interrupted)
       : spec_(spec), store_(std::move(store)), folder_(folder), is_interrupted_(is_interrupted) {}
 
   AuditSummary finish() {
     const auto started = std::chrono::steady_clock::now();
     subject_ = load_answer_subject(spec_);
-    say(concat("about ", std::ceil(expected_minutes(spec_, static_cast<int64_t>(subject_.test.size()))),
+    say(concat("about ",
+               std::ceil(expected_minutes(spec_, static_cast<int64_t>(subject_.test.size()))),
                " minutes on 2 cores for all of it; interrupt and --resume as you like"));
     choose_defence();
     find_flips();
@@ -43,8 +49,9 @@ class AnswerRun {
     run_rows(rows);
     attribute();
     if (!spec_.feature_counts.empty()) {
-      sweep_feature_counts({spec_, subject_, defence_, base_answers_}, store_,
-                           [&] { check_interrupt(is_interrupted_, folder_); });
+      sweep_feature_counts({spec_, subject_, defence_, base_answers_}, store_, [&] {
+        check_interrupt(is_interrupted_, folder_);
+      });
     }
     AuditSummary summary = make_summary(rows);
     finish_run(summary, started, folder_);
@@ -52,7 +59,8 @@ class AnswerRun {
   }
 
  private:
-  // The sweep is not repeated on resume: its choice is kept, and the same strength gives the same clamps.
+  // The sweep is not repeated on resume: its choice is kept, and the same strength gives the same
+  // clamps.
   void choose_defence() {
     if (const auto known = store_.artefact("choice")) {
       defence_ = restore_answer_defence(spec_, subject_, parse_json(*known, "run.sqlite"));
@@ -62,8 +70,8 @@ class AnswerRun {
     }
     if (defence_.design) save_directions(*defence_.design, folder_ / kDirectionsFile);
     if (!store_.artefact("utility")) {
-      const Json cost =
-          measure_cost_of_hooks(*subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kCostContexts);
+      const Json cost = measure_cost_of_hooks(
+          *subject_.model, *subject_.tokenizer, defence_.plan->hooks(), kCostContexts);
       store_.put_artefact("utility", cost.dump());
     }
   }
@@ -71,11 +79,16 @@ class AnswerRun {
   void find_flips() {
     say(concat("answering ", subject_.test.size(), " requests with and without the defence"));
     base_answers_ = answer_all(subject_, subject_.test, {}, spec_.max_new_tokens);
-    AnswerFlips found = find_answer_flips(subject_, base_answers_, *defence_.plan, spec_.max_new_tokens);
+    AnswerFlips found =
+        find_answer_flips(subject_, base_answers_, *defence_.plan, spec_.max_new_tokens);
     store_.put_examples(found.examples);
     flips_ = std::move(found.refused);
     n_broken_ = found.n_broken;
-    say(concat(flips_.size(), " of ", subject_.test.size(), " requests are refused flips, ", n_broken_,
+    say(concat(flips_.size(),
+               " of ",
+               subject_.test.size(),
+               " requests are refused flips, ",
+               n_broken_,
                " are broken ones"));
   }
 
@@ -106,16 +119,21 @@ class AnswerRun {
   }
 
   void run_rows(const std::vector<AnswerRow>& rows) {
-    const size_t width = static_cast<size_t>(spec_.batch), n_batches = (flips_.size() + width - 1) / width;
-    Progress progress("audit", static_cast<int64_t>(rows.size() * n_batches));
+    const size_t width = static_cast<size_t>(spec_.batch),
+                 n_batches = (flips_.size() + width - 1) / width;
+    RunPlan plan{.rows = {}, .batches = static_cast<int64_t>(n_batches)};
+    for (const AnswerRow& row : rows) plan.rows.push_back(row.head.name);
+    put_plan(store_, plan);
+    Progress progress("audit", plan.n_parts());
     int64_t done = 0;
     for (const AnswerRow& row : rows) {
       for (size_t b = 0; b < n_batches; ++b) {
         progress.update(done++, row.head.name);
         if (store_.is_done(row.head.name, static_cast<int64_t>(b))) continue;
         check_interrupt(is_interrupted_, folder_);
-        FinishedBatch finished{.row = row.head.name, .batch = static_cast<int64_t>(b)};
-        finished.results = row.run(batch_of(b * width));
+        FinishedBatch finished = row.run(batch_of(b * width));
+        finished.row = row.head.name;
+        finished.batch = static_cast<int64_t>(b);
         store_.put_batch(finished);
       }
     }
@@ -140,30 +158,45 @@ class AnswerRun {
   // A suffix adds nothing to an activation that could be taken apart.
   bool is_attributed() const { return spec_.attribution.is_on && !spec_.headline().is_at_input(); }
 
-  int64_t n_batches() const { return (static_cast<int64_t>(flips_.size()) + spec_.batch - 1) / spec_.batch; }
+  int64_t n_batches() const {
+    return (static_cast<int64_t>(flips_.size()) + spec_.batch - 1) / spec_.batch;
+  }
 
   AuditSummary make_summary(const std::vector<AnswerRow>& rows) {
-    AnswerSummaryInput input{spec_, store_, {}, {}, static_cast<int64_t>(subject_.test.size()),
-                             static_cast<int64_t>(flips_.size()), n_broken_};
+    AnswerSummaryInput input{spec_,
+                             store_,
+                             {},
+                             {},
+                             static_cast<int64_t>(subject_.test.size()),
+                             static_cast<int64_t>(flips_.size()),
+                             n_broken_};
     for (const AnswerRow& row : rows) input.heads.push_back(row.head);
     for (const PosedRequest& posed : subject_.test) input.clusters.push_back(posed.request.cluster);
     AuditSummary summary = summarise_answers(input);
     summary.behaviour = spec_.behaviour.kind;
     summary.model = subject_.model_name;
-    for (const std::string& name : defence_.sae_names) summary.sae += (summary.sae.empty() ? "" : ", ") + name;
+    for (const std::string& name : defence_.sae_names)
+      summary.sae += (summary.sae.empty() ? "" : ", ") + name;
     if (summary.sae.empty()) summary.sae = "no SAE";
     summary.defence = {{"clamps", defence_.plan->to_json()}};
-    if (const Json hashes = sae_hashes(spec_); !hashes.empty()) summary.defence["sae_sha256"] = hashes;
+    if (const Json hashes = sae_hashes(spec_); !hashes.empty())
+      summary.defence["sae_sha256"] = hashes;
     if (!defence_.choice.is_null()) summary.defence["choice"] = defence_.choice;
     if (is_attributed()) {
-      summary.attribution = summarise_answer_paths(store_, n_batches(), *defence_.plan, dictionaries_);
+      summary.attribution =
+          summarise_answer_paths(store_, n_batches(), *defence_.plan, dictionaries_);
     }
-    if (!spec_.feature_counts.empty()) summary.headline["feature_counts"] = summarise_feature_counts(spec_, store_);
+    if (!spec_.feature_counts.empty())
+      summary.headline["feature_counts"] = summarise_feature_counts(spec_, store_);
     if (const auto utility = store_.artefact("utility")) {
       summary.controls["utility"] = parse_json(*utility, "run.sqlite");
     }
     summary.environment = describe_build();
     summary.environment["dtype"] = spec_.dtype;
+    if (subject_.search != subject_.model) {
+      summary.environment["precision"] =
+          precision_gap(*subject_.search, *subject_.model, subject_.test.front().ids).to_json();
+    }
     summary.environment["seed"] = spec_.seed;
     summary.environment["model_sha256"] = subject_.model_sha256;
     return summary;
@@ -183,7 +216,8 @@ class AnswerRun {
 
 }  // namespace
 
-AuditSummary run_answer_audit(const AnswerAuditSpec& spec, const fs::path& folder,
+AuditSummary run_answer_audit(const AnswerAuditSpec& spec,
+                              const fs::path& folder,
                               const std::function<bool()>& is_interrupted) {
   spec.validate();
   return run_in_new_folder(folder, to_json(spec), [&](Store store) {
@@ -191,8 +225,10 @@ AuditSummary run_answer_audit(const AnswerAuditSpec& spec, const fs::path& folde
   });
 }
 
-AuditSummary resume_answer_audit(const fs::path& folder, const std::function<bool()>& is_interrupted) {
-  const AnswerAuditSpec spec = read_answer_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
+AuditSummary resume_answer_audit(const fs::path& folder,
+                                 const std::function<bool()>& is_interrupted) {
+  const AnswerAuditSpec spec =
+      read_answer_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
   return AnswerRun(spec, open_or_create_store(folder), folder, is_interrupted).finish();
 }
 

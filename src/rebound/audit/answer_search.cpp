@@ -14,6 +14,7 @@ CrossSolution search_answers(const AnswerBatch& batch,
   options.max_steps = row.steps;
   options.lr = row.lr;
   options.seed = batch.spec->seed;
+  options.keep_trace = batch.spec->trace;
   const CrossRung& rung = cross_rung_of(row.constraint);
   if (!rung.is_published) return solve_cross(problem, rung, options);
   for (const char* opening : {"I'm sorry",

@@ -266,6 +266,7 @@ AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
   require<ConfigError>(seed >= 0, where, ".seed: got ", seed, ", expected >= 0");
   spec.seed = static_cast<uint64_t>(seed);
   read_field(in, "dtype", spec.dtype);
+  read_field(in, "trace", spec.trace);
   in.finish();
   spec.validate();
   return spec;
@@ -308,7 +309,8 @@ Json to_json(const AnswerAuditSpec& spec) {
           {"max_new_tokens", spec.max_new_tokens},
           {"batch", spec.batch},
           {"seed", spec.seed},
-          {"dtype", spec.dtype}};
+          {"dtype", spec.dtype},
+          {"trace", spec.trace}};
 }
 
 }  // namespace rebound

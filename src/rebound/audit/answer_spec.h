@@ -75,6 +75,7 @@ struct AnswerAuditSpec {
   int64_t batch = 8;  // requests per unit of work and of resume
   uint64_t seed = 0;
   std::string dtype = "bfloat16";  // while searching; answers are generated in float32
+  bool trace = false;              // score, drift and norm of every step are stored
 
   // The first forward_projection attack, else the last attack that is not at the input, else the
   // last attack.

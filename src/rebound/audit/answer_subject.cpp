@@ -10,6 +10,7 @@
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
 #include "rebound/behaviour/project_path.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/model/generate_batch.h"
 
 namespace rebound {
@@ -68,7 +69,7 @@ AnswerSubject load_answer_subject(const AnswerAuditSpec& spec) {
   auto chat = load_chat_template(path);
   require<DataError>(chat.has_value(), path, ": got no chat template, expected one (answers are given in a chat)");
   subject.chat = std::make_shared<const ChatTemplate>(std::move(*chat));
-  subject.model_name = std::filesystem::path(path).filename().string();
+  subject.model_name = name_of_path(path);
   if (std::filesystem::is_regular_file(path)) subject.model_sha256 = sha256_of_file(path);
   subject.stop_tokens = end_of_turn_tokens(*subject.tokenizer);
 

@@ -11,6 +11,7 @@
 #include "rebound/behaviour/project_path.h"
 #include "rebound/io/safetensors.h"
 #include "rebound/model/site.h"
+#include "rebound/sae/sae_hash.h"
 #include "rebound/sae/sae_lens_format.h"
 
 namespace rebound {
@@ -79,15 +80,11 @@ Json feature_entry_of(ObjectReader& in, const SaeFolders& saes, const std::strin
   return entry;
 }
 
-std::string hash_of_sae(const std::string& folder) {
-  return sha256_of_file(fs::path(folder) / "sae_weights.safetensors");
-}
-
 // The features of an SAE that was trained anew are others.
 void require_same_sae(const std::string& folder, const Json& expected) {
   if (!expected.is_string()) return;
   const auto text = expected.get<std::string>();
-  const std::string got = hash_of_sae(folder);
+  const std::string got = sae_sha256(folder);
   require<DataError>(got == text,
                      folder,
                      ": got an SAE with sha256 ",
@@ -183,7 +180,7 @@ Json sae_hashes(const AnswerAuditSpec& spec) {
   if (spec.defence.kind != "features") return hashes;
   for (const std::string& name : spec.defence.saes) {
     const std::string folder = find_project_path(name).string();
-    hashes[load_sae(folder).config().hook_name] = hash_of_sae(folder);
+    hashes[load_sae(folder).config().hook_name] = sae_sha256(folder);
   }
   return hashes;
 }

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "rebound/audit/build_version.h"
+#include "rebound/model/precision_gap.h"
 
 namespace rebound {
 
@@ -23,6 +24,10 @@ Json describe_environment(const Subject& subject, const AuditSpec& spec) {
   const auto hash = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   Json environment = describe_build();
   environment["dtype"] = spec.dtype;
+  if (subject.search != subject.model && !subject.prompts.test.empty()) {
+    environment["precision"] =
+        precision_gap(*subject.search, *subject.model, subject.prompts.test.front().ids).to_json();
+  }
   environment["seed"] = spec.seed;
   environment["model_sha256"] = hash(subject.model_sha256);
   environment["sae_sha256"] = hash(subject.sae_sha256);
@@ -51,7 +56,9 @@ std::string loaded_blas_file() {
     const size_t slash = line.find('/');
     if (slash == std::string::npos) continue;
     const std::string name = std::filesystem::path(line.substr(slash)).filename().string();
-    if (name.starts_with("libopenblas") || name.starts_with("libblas") || name.starts_with("libmkl_core")) return name;
+    if (name.starts_with("libopenblas") || name.starts_with("libblas") ||
+        name.starts_with("libmkl_core"))
+      return name;
   }
   return "";
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 
+#include "rebound/audit/answer_detail.h"
 #include "rebound/audit/clock.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/base/error.h"
@@ -99,6 +100,8 @@ class Ladder {
     finished.results = results_of(context, problem, solution.delta, /*is_rechecked=*/true);
     const at::Tensor binding =
         binding_features(problem, solution.delta, context.subject->statistics.pre_std);
+    const at::Tensor shift = problem.pre_shift(problem.perturbed_value(solution.delta)).norm(2, 1);
+    const std::string site = to_string(context.defence->site());
     for (size_t i = 0; i < finished.results.size(); ++i) {
       const int64_t at = static_cast<int64_t>(i);
       StoredResult& result = finished.results[i];
@@ -106,6 +109,8 @@ class Ladder {
       result.figures["binding_features"] = binding[at].sum().item<int64_t>();
       result.figures["constraint_violation"] =
           finite_or_null(constraints_[place].violation(solution.delta[at]));
+      result.figures["drift_by_feature"] =
+          most_moved(site, shift[at], context.defence->features());
     }
     for (const TraceEntry& entry : solution.trace) {
       finished.traces.push_back({context.flips[static_cast<size_t>(entry.example)].index,

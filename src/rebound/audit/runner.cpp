@@ -16,6 +16,7 @@
 #include "rebound/audit/path_report.h"
 #include "rebound/audit/question_accuracy.h"
 #include "rebound/audit/run_folder.h"
+#include "rebound/audit/run_progress.h"
 #include "rebound/audit/store.h"
 #include "rebound/audit/summarise.h"
 #include "rebound/audit/training_flips.h"
@@ -42,15 +43,25 @@ StoredExample to_stored(const ScoredExample& example) {
   const Prompt& prompt = *example.prompt;
   Json extra = {{"cluster", prompt.cluster}};
   if (prompt.fold >= 0) extra["fold"] = prompt.fold;
-  return {.prompt = example.index, .id = prompt.id, .text = prompt.text, .ids = prompt.ids,
-          .correct = prompt.correct, .wrong = prompt.wrong, .base_score = example.base_score,
-          .defended_score = example.defended_score, .is_valid = example.is_valid(), .split = "test",
+  return {.prompt = example.index,
+          .id = prompt.id,
+          .text = prompt.text,
+          .ids = prompt.ids,
+          .correct = prompt.correct,
+          .wrong = prompt.wrong,
+          .base_score = example.base_score,
+          .defended_score = example.defended_score,
+          .is_valid = example.is_valid(),
+          .split = "test",
           .extra = extra};
 }
 
 class AuditRun {
  public:
-  AuditRun(const AuditSpec& spec, Store store, const fs::path& folder, const std::function<bool()>& is_interrupted)
+  AuditRun(const AuditSpec& spec,
+           Store store,
+           const fs::path& folder,
+           const std::function<bool()>& is_interrupted)
       : spec_(spec), store_(std::move(store)), folder_(folder), is_interrupted_(is_interrupted) {}
 
   AuditSummary finish() {
@@ -84,7 +95,10 @@ class AuditRun {
   }
 
   void run_rows(const std::vector<Row>& rows) {
-    Progress progress("audit", static_cast<int64_t>(rows.size() * batches_.size()));
+    RunPlan plan{.rows = {}, .batches = static_cast<int64_t>(batches_.size())};
+    for (const Row& row : rows) plan.rows.push_back(row.head.name);
+    put_plan(store_, plan);
+    Progress progress("audit", plan.n_parts());
     int64_t done = 0;
     for (size_t b = 0; b < batches_.size(); ++b) {
       BatchContext context = BatchContext::build(subject_, spec_, batches_[b]);
@@ -100,7 +114,9 @@ class AuditRun {
         store_.put_batch(finished);
       }
       if (!store_.artefact(concat("path/", b))) {
-        store_.put_artefact(concat("path/", b), attribute_batch(context, spec_, store_, static_cast<int64_t>(b)).dump());
+        store_.put_artefact(
+            concat("path/", b),
+            attribute_batch(context, spec_, store_, static_cast<int64_t>(b)).dump());
       }
     }
     progress.update(done, "done");
@@ -171,7 +187,9 @@ class AuditRun {
 
 }  // namespace
 
-AuditSummary run_audit(const AuditSpec& spec, const fs::path& folder, const std::function<bool()>& is_interrupted) {
+AuditSummary run_audit(const AuditSpec& spec,
+                       const fs::path& folder,
+                       const std::function<bool()>& is_interrupted) {
   spec.validate();
   return run_in_new_folder(folder, to_json(spec), [&](Store store) {
     return AuditRun(spec, std::move(store), folder, is_interrupted).finish();
@@ -179,7 +197,8 @@ AuditSummary run_audit(const AuditSpec& spec, const fs::path& folder, const std:
 }
 
 AuditSummary resume_audit(const fs::path& folder, const std::function<bool()>& is_interrupted) {
-  const AuditSpec spec = read_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
+  const AuditSpec spec =
+      read_spec(read_json_file(folder / "spec.json"), (folder / "spec.json").string());
   return AuditRun(spec, open_or_create_store(folder), folder, is_interrupted).finish();
 }
 

@@ -12,6 +12,8 @@
 #include "rebound/behaviour/ioi.h"
 #include "rebound/behaviour/project_path.h"
 #include "rebound/behaviour/toy.h"
+#include "rebound/io/hub_cache.h"
+#include "rebound/sae/sae_hash.h"
 #include "rebound/sae/sae_lens_format.h"
 #include "rebound/sae/self_check.h"
 #include "rebound/text/load.h"
@@ -62,7 +64,7 @@ PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
 
 void load_real(Subject& subject, const AuditSpec& spec) {
   const std::string model = find_model(spec.model);
-  const std::string sae = spec.sae.empty() ? find_default_sae() : spec.sae;
+  const std::string sae = spec.sae.empty() ? find_default_sae() : find_hub_sae(spec.sae).value_or(spec.sae);
   say(concat("loading ", model));
   subject.sae = std::make_shared<const Sae>(load_sae(sae));
   subject.model =
@@ -77,10 +79,10 @@ void load_real(Subject& subject, const AuditSpec& spec) {
   } catch (const Error&) {
     if (needs_text) throw;  // prompts given as ids need no tokenizer
   }
-  subject.model_name = std::filesystem::path(model).filename().string();
+  subject.model_name = name_of_path(model);
   subject.sae_name = std::filesystem::path(sae).lexically_normal().filename().string();
   if (std::filesystem::is_regular_file(model)) subject.model_sha256 = sha256_of_file(model);
-  subject.sae_sha256 = sha256_of_file(std::filesystem::path(sae) / "sae_weights.safetensors");
+  subject.sae_sha256 = sae_sha256(sae);
   if (spec.has_folds()) load_facts(subject, spec);
   else subject.prompts = load_prompts(spec, subject);
 }

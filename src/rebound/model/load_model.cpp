@@ -7,6 +7,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/json.h"
 #include "rebound/io/gguf.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/io/safetensors.h"
 #include "rebound/model/config_gguf.h"
 #include "rebound/model/families.h"
@@ -44,7 +45,7 @@ Parts load_gguf(const std::string& path, const ModelLoadOptions& options) {
 
 Parts load_folder(const std::string& path, const ModelLoadOptions& options) {
   ModelConfig config = read_hugging_face_config(read_json_file(fs::path(path) / "config.json"));
-  config.name = fs::path(path).filename().string();
+  config.name = name_of_path(path);
   const SafetensorsFolder folder{fs::path(path)};
   const Architecture& row = architecture_of(config.model_type);
   return read_parts(std::move(config), WeightFile(folder, FileFormat::kHuggingFace, row), options);
@@ -95,9 +96,10 @@ std::string find_model(const std::string& path) {
   if (path.empty()) return find_default_model();
   std::error_code ignored;
   const fs::path file = path;
-  if (fs::exists(file, ignored) || file.has_parent_path() || file.extension() != ".gguf")
-    return path;
-  return find_in_folders(file).value_or(path);
+  if (fs::exists(file, ignored)) return path;
+  const bool is_name_alone = !file.has_parent_path() && file.extension() == ".gguf";
+  if (const auto found = is_name_alone ? find_in_folders(file) : std::nullopt) return *found;
+  return find_hub_model(path).value_or(path);
 }
 
 std::string find_default_model() {

@@ -1,5 +1,6 @@
 #include "rebound/model/weight_file.h"
 
+#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -21,6 +22,24 @@ std::string in_layer(std::string pattern, int64_t layer) {
 std::string bias_of(std::string pattern) {
   const size_t at = pattern.rfind("weight");
   return at == std::string::npos ? pattern : pattern.replace(at, 6, "bias");
+}
+
+at::Tensor widened(const TensorView& view, const std::vector<int64_t>& shape) {
+  at::Tensor tensor = at::empty(shape, at::kFloat);
+  const int64_t columns = shape.empty() ? 1 : std::max<int64_t>(shape.back(), 1);
+  float* out = tensor.data_ptr<float>();
+  at::parallel_for(
+      0, tensor.numel() / columns, (1 << 18) / columns + 1, [&](int64_t first, int64_t end) {
+        rows_to_float32(view, first, end - first, out + first * columns);
+      });
+  return tensor;
+}
+
+// A sum is finite only if every element is. That of squares is the faster one, and may overflow.
+bool is_finite(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.view(-1);
+  return std::isfinite(at::dot(flat, flat).item<float>()) ||
+         std::isfinite(tensor.sum(at::kDouble).item<double>());
 }
 
 }  // namespace
@@ -64,12 +83,9 @@ at::Tensor WeightFile::read(const TensorView& view, const std::vector<int64_t>& 
                      ", expected ",
                      shape_text(shape));
   read_.insert(view.name);
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  to_float32(view, tensor.data_ptr<float>());
-  // A sum is finite only if every element is (float64, so it cannot overflow by itself).
-  require<DataError>(std::isfinite(tensor.sum(at::kDouble).item<double>()),
-                     view.name,
-                     ": got NaN or infinite weights, expected finite numbers");
+  const at::Tensor tensor = widened(view, shape);
+  require<DataError>(
+      is_finite(tensor), view.name, ": got NaN or infinite weights, expected finite numbers");
   return tensor;
 }
 

@@ -59,6 +59,9 @@ CrossSolution solve_published(const CrossProblem& problem, const CrossSolverOpti
   second.rows = CrossRows::kAfterFirst;
   second.fixed = opening.delta;
   CrossSolution solution = solve_cross(problem, rung, second);
+  for (TraceEntry& entry : solution.trace)
+    entry.step += opening.steps[static_cast<size_t>(entry.example)];
+  solution.trace.insert(solution.trace.begin(), opening.trace.begin(), opening.trace.end());
   for (size_t i = 0; i < solution.steps.size(); ++i) solution.steps[i] += opening.steps[i];
   return solution;
 }

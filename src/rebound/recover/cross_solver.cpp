@@ -207,10 +207,22 @@ class PartSearch {
 
   at::Tensor is_matched(const CrossRun& run) const { return (run.is_argmax == problem_.is_real()).all(1); }
 
+  void record(int64_t step, const CrossRun& run, const at::Tensor& norm) {
+    const at::Tensor drift = flat_shift(problem_, run.reading).norm(2, -1);
+    for (int64_t local = 0; local < alive_.numel(); ++local) {
+      solution_.trace.push_back({alive_[local].item<int64_t>(),
+                                 step,
+                                 run.score[local].item<double>(),
+                                 drift[local].item<double>(),
+                                 norm[local].item<double>()});
+    }
+  }
+
   // Examples that are done leave with the delta they were scored with; the others keep their gradient.
   void retire(int64_t step, const CrossRun& run, const at::Tensor& gradient) {
     gradient_ = gradient;
     const at::Tensor norm = run.effective_norm().detach();
+    if (options_.keep_trace) record(step, run, norm);
     const at::Tensor mine = norms_of(whole(delta_));
     ratio_ = rung_.projected == Span::kNone ? at::ones_like(norm) : at::where(mine > 1e-6, norm / mine.clamp_min(1e-6), 1.0f);
     const at::Tensor is_nan = ~(run.score.detach().isfinite() & norms_of(gradient).isfinite());
@@ -322,6 +334,10 @@ CrossSolution solve_cross(const CrossProblem& problem, const CrossRung& rung, co
     all.is_won.insert(all.is_won.end(), part.is_won.begin(), part.is_won.end());
     all.termination.insert(all.termination.end(), part.termination.begin(), part.termination.end());
     all.steps.insert(all.steps.end(), part.steps.begin(), part.steps.end());
+    for (TraceEntry entry : part.trace) {
+      entry.example += static_cast<int64_t>(i) * width;
+      all.trace.push_back(entry);
+    }
   }
   return all;
 }

@@ -87,6 +87,8 @@ struct CrossSolverOptions {
   // packs its weights once for all of them.
   int64_t examples_at_once = 12;
   std::function<void(int64_t steps)> on_progress;  // called with steps done, from several threads
+  // Changes cost only: score, drift and norm of every step, before its update, are kept.
+  bool keep_trace = false;
 
   void validate() const;  // ConfigError
 };
@@ -99,6 +101,9 @@ struct CrossSolution {
   std::vector<bool> is_won;  // every target token is the greedy choice
   std::vector<Termination> termination;
   std::vector<int64_t> steps;
+  // drift_pre: |shift of the readings| over all sites and rows, absolute. By parts of the batch;
+  // within an example in the order of its steps.
+  std::vector<TraceEntry> trace;
 };
 
 CrossSolution solve_cross(const CrossProblem& problem, const CrossRung& rung, const CrossSolverOptions& options);

@@ -124,8 +124,14 @@ std::string compare_html(const Comparison& comparison) {
     names += (names.empty() ? "" : " · ") + escape_html(name);
   for (const Part& part : parts_of(comparison)) {
     if (part.table.rows.empty()) continue;
-    body += concat(
-        "<section><h2>", part.title, "</h2>\n", html_table(part.table, part.title), "</section>\n");
+    const char* kind = part.table.columns.front().title == "key" ? " class=\"differences\"" : "";
+    body += concat("<section",
+                   kind,
+                   "><h2>",
+                   part.title,
+                   "</h2>\n",
+                   html_table(part.table, part.title),
+                   "</section>\n");
   }
   return "<!doctype html>\n<html lang=\"en\" class=\"no-script\">\n<head>\n<meta "
          "charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"" +

@@ -14,6 +14,7 @@ namespace {
 
 // So many steps are in the page; the store and `--table steps` have all.
 constexpr size_t kMostTracePoints = 40000;
+constexpr size_t kMostMovedLists = 100, kMostMovedFeatures = 5;
 
 using Results = std::vector<const StoredResult*>;
 
@@ -193,6 +194,29 @@ Json position_list(const ReportInput& input) {
   return list;
 }
 
+// Which defended features moved most, of the first examples of each row.
+Json moved_list(const ReportInput& input) {
+  std::map<std::string, size_t> lists;
+  Json list = Json::array();
+  for (const StoredResult& result : input.results) {
+    if (!result.figures.is_object() || !result.figures.contains("drift_by_feature")) continue;
+    if (++lists[result.row] > kMostMovedLists) continue;
+    Json features = Json::array();
+    for (const Json& moved : result.figures.at("drift_by_feature")) {
+      if (!moved.is_object()) continue;
+      const Json shift = moved.value("shift", Json());
+      if (!shift.is_number() || features.size() == kMostMovedFeatures) continue;
+      const std::string name = concat(
+          show_json(moved.value("site", Json())), " · ", show_json(moved.value("feature", Json())));
+      features.push_back({name, rounded_or_null(shift.get<double>())});
+    }
+    if (!features.empty())
+      list.push_back(
+          {{"row", plain(result.row)}, {"prompt", result.prompt}, {"features", features}});
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string variant_name(const RowSummary* row, const std::string& variant, bool show_text) {
@@ -210,7 +234,8 @@ Json example_data(const ReportInput& input, const ReportOptions& options) {
                {"headline", headline_place(input.summary)},
                {"examples", example_columns(input, options.show_text)},
                {"rows", row_list(input, options.show_text)},
-               {"positions", position_list(input)}};
+               {"positions", position_list(input)},
+               {"moved", moved_list(input)}};
   add_steps(input, data);
   Json routes = Json::object();
   for (const auto& [prompt, route] : input.routes) routes[std::to_string(prompt)] = route;

@@ -8,7 +8,8 @@
 //    "rows": [{"number", "name", "label", "role", "many", "results": {"prompt", "recovered",
 //              "variant", "termination", FIGURE...}}],
 //    "steps": [{"row", "prompt", "step", "objective", "drift_pre", "norm"}], "steps_left_out",
-//    "positions": [{"row", "prompt", "norms"}], "routes": {PROMPT: {"parts", "sites"}}}
+//    "positions": [{"row", "prompt", "norms"}], "routes": {PROMPT: {"parts", "sites"}},
+//    "moved": [{"row", "prompt", "features": [[SITE AND FEATURE, SHIFT], ...]}]}
 //
 // Figures have four significant digits. Every list under "results" is as long as "prompt"; a figure
 // that no result has is left out. A row with several tries of a prompt keeps outcome, score and

@@ -57,6 +57,20 @@ std::string first_columns(const std::string& text, size_t columns) {
   return text.substr(0, end);
 }
 
+// Bytes of the control character at `at`, 0 where there is none: C0, C1, line and paragraph
+// separators, and what turns the direction of text.
+size_t bytes_of_control(const std::string& text, size_t at) {
+  const auto byte = [&](size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
+  };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  if (byte(0) == 0xC2 && byte(1) >= 0x80 && byte(1) < 0xA0) return 2;
+  if (byte(0) != 0xE2) return 0;
+  const bool is_separator_or_bidi = byte(1) == 0x80 && byte(2) >= 0xA8 && byte(2) <= 0xAE;
+  const bool is_isolate = byte(1) == 0x81 && byte(2) >= 0xA6 && byte(2) <= 0xA9;
+  return is_separator_or_bidi || is_isolate ? 3 : 0;
+}
+
 template <class Replace>
 std::string replaced(const std::string& text, const Replace& replacement) {
   std::string out;
@@ -128,9 +142,13 @@ std::string fit(const std::string& text, size_t columns) {
 }
 
 std::string plain(const std::string& text) {
-  return replaced(text, [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? " " : nullptr;
-  });
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t bytes = bytes_of_control(text, at);
+    out += bytes ? ' ' : text[at];
+    at += bytes ? bytes : 1;
+  }
+  return out;
 }
 
 std::string escape_html(const std::string& text) {

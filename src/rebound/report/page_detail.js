@@ -57,6 +57,15 @@
     return [element("h4", {}, "Several tries"), table("tries of this example", ["#", "row", "won", "range"], rows.map(line))];
   };
 
+  const moved = (data, i, show) => {
+    const mine = data.moved.filter((of) => of.prompt === data.examples.prompt[i]);
+    if (!mine.length) return [];
+    const line = (of) => [rowName(of.row), of.features.map(([name, shift]) => `${name}: ${show(shift)}`).join("; ")];
+    return [element("h4", {}, "Defended features that moved most"),
+      element("p", { class: "note" }, "Shift of the pre-activation over all positions, largest first."),
+      table("features that moved", ["row", "site · feature: shift"], mine.map(line))];
+  };
+
   const steps = (data, i) => {
     const prompt = data.examples.prompt[i];
     const isTraced = data.steps.some((step) => step.prompt === prompt);
@@ -96,7 +105,7 @@
   rebound.exampleDetail = (data, placesOf, i, show) => element("div", {},
     data.examples.note[i] ? element("p", { class: "note" }, data.examples.note[i]) : null,
     ...prompt(data.examples, i), ...outcomes(data, placesOf, i, show), ...manyTries(data, placesOf, i, show),
-    ...positions(data, i, show), ...steps(data, i));
+    ...moved(data, i, show), ...positions(data, i, show), ...steps(data, i));
 
   // Charts need to know how wide their place is, so they are drawn once the detail is in the page.
   rebound.drawExample = (data, detail) => {

@@ -2,10 +2,10 @@
 // reads or writes files.
 //
 //   write_file_atomically(folder / "report.html", html_report(input));
-//   std::cout << terminal_report(input.summary);
+//   std::cout << markdown_report(input);
 //
-// Examples appear by id; the text of a prompt, its tokens and its answers only with `show_text`.
-// Completions are never stored.
+// For terminals see terminal.h. Examples appear by id; the text of a prompt, its tokens and its
+// answers only with `show_text`. Completions are never stored.
 #pragma once
 
 #include <map>
@@ -40,8 +40,6 @@ struct ReportOptions {
   bool show_text = false;
 };
 
-// At most 110 columns wide; ends with a line break.
-std::string terminal_report(const AuditSummary& summary);
 std::string markdown_report(const ReportInput& input, const ReportOptions& options = {});
 // One self-contained page: no request leaves it, it prints, and it follows the reader's light or
 // dark setting. Everything is there without JavaScript, too, but for the charts and the details of

@@ -83,6 +83,20 @@ std::vector<PositionNorms> read_positions(const Store& store, const Batches& bat
   return positions;
 }
 
+// Of audits of whole answers: "norm_by_position" among a result's figures.
+void add_listed_positions(const std::vector<StoredResult>& results,
+                          std::vector<PositionNorms>& positions) {
+  for (const StoredResult& result : results) {
+    if (!result.figures.is_object()) continue;
+    const Json list = result.figures.value("norm_by_position", Json());
+    PositionNorms of{result.row, result.prompt, {}};
+    for (const Json& norm : list) {
+      if (norm.is_number()) of.norms.push_back(norm.get<double>());
+    }
+    if (!of.norms.empty() && of.norms.size() == list.size()) positions.push_back(std::move(of));
+  }
+}
+
 Json at_index(const Json& object, const char* key, size_t i) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   const bool is_there = found != object.end() && found->is_array() && i < found->size();
@@ -148,6 +162,7 @@ ReportInput read_run(const fs::path& folder) {
                     .traces = store.traces()};
   const Batches batches = batches_of(input.results);
   input.positions = read_positions(store, batches);
+  add_listed_positions(input.results, input.positions);
   input.routes = read_routes(store, batches, input);
   return input;
 }

@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "rebound/io/hub_cache.h"
 #include "rebound/model/site.h"
 #include "rebound/sae/hf_module.h"
 #include "rebound/sae/sae_formats.h"
@@ -130,7 +131,8 @@ std::vector<std::string> detect_sae_formats(const std::filesystem::path& path) {
 }
 
 Sae load_sae(const std::filesystem::path& path, const LoadSaeOptions& options) {
-  return with_context(concat("SAE ", path.string()), [&] { return load(path, options); });
+  const std::filesystem::path place = find_hub_sae(path.string()).value_or(path.string());
+  return with_context(concat("SAE ", place.string()), [&] { return load(place, options); });
 }
 
 std::string one_of_set(const SaeSource& source, const std::vector<std::string>& names) {

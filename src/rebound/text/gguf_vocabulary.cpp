@@ -1,7 +1,7 @@
 #include "rebound/text/gguf_vocabulary.h"
 
-#include <set>
 #include <string_view>
+#include <unordered_set>
 
 #include "rebound/base/error.h"
 #include "rebound/io/gguf.h"
@@ -47,7 +47,7 @@ void GgufVocabulary::validate() const {
                      " scores, expected ",
                      tokens.size(),
                      ", one per token");
-  const std::set<std::string_view> distinct(tokens.begin(), tokens.end());
+  const std::unordered_set<std::string_view> distinct(tokens.begin(), tokens.end());
   require<DataError>(distinct.size() == tokens.size(),
                      "tokenizer.ggml.tokens: got ",
                      tokens.size() - distinct.size(),
