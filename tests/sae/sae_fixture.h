@@ -39,6 +39,7 @@ inline Sae identity_sae(int64_t d = 24) {
   const at::Tensor eye = at::eye(d);
   SaeConfig config = tiny_sae(SaeKind::kStandard).config();
   config.d_in = d;
+  config.d_out = d;
   config.d_sae = 2 * d;
   return Sae(config,
              {.W_enc = at::cat({eye, -eye}, 1),
