@@ -11,7 +11,7 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 # A cargo too old for rust/hf in front of the distribution's newer one is passed over.
 if [[ -x /usr/bin/cargo ]] &&
-    ! printf '1.75\n%s\n' "$(cargo --version 2>/dev/null | awk '{print $2}')" | sort -V -C; then
+    ! printf '1.85\n%s\n' "$(cargo --version 2>/dev/null | awk '{print $2}')" | sort -V -C; then
   export PATH="/usr/bin:$PATH"
 fi
 cd "$ROOT"

