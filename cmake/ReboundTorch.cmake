@@ -8,12 +8,16 @@ if(REBOUND_TORCH_WHEEL)
   endif()
   target_include_directories(rebound_torch SYSTEM INTERFACE
     ${REBOUND_TORCH_WHEEL}/include ${REBOUND_TORCH_WHEEL}/include/torch/csrc/api/include)
+  set(wheel_libraries "")
   foreach(library torch torch_cpu c10 torch_cuda c10_cuda)
     if(EXISTS ${REBOUND_TORCH_WHEEL}/lib/lib${library}.so)
-      target_link_libraries(rebound_torch INTERFACE
-        -Wl,--no-as-needed ${REBOUND_TORCH_WHEEL}/lib/lib${library}.so -Wl,--as-needed)
+      string(APPEND wheel_libraries ",${REBOUND_TORCH_WHEEL}/lib/lib${library}.so")
     endif()
   endforeach()
+  # All of them, asked for or not: torch_cuda tells LibTorch of CUDA by being loaded. One item, as CMake would drop the
+  # second of two equal flags.
+  target_link_libraries(rebound_torch INTERFACE
+    -Wl,--push-state,--no-as-needed${wheel_libraries},--pop-state)
   target_link_options(rebound_torch INTERFACE -Wl,-rpath,${REBOUND_TORCH_WHEEL}/lib
                       -Wl,--allow-shlib-undefined)
 else()

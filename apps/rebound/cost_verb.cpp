@@ -11,16 +11,17 @@
 #include <vector>
 
 #include "cost_family.h"
-#include "dtype_flag.h"
 #include "format_text.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "rebound/base/progress.h"
 #include "rebound/behaviour/project_path.h"
 #include "rebound/intervene/clamp_plan.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/report/table.h"
 #include "rebound/sae/harvest.h"
 #include "rebound/sae/sae_lens_format.h"
@@ -80,7 +81,7 @@ void load_splice(const CostFlags& flags,
     splice.hooks = splice.plan->hooks();
     return;
   }
-  splice.sae = load_sae(flags.sae);
+  splice.sae = load_sae(find_sae(flags.sae));
   splice.hooks = splice_hooks(*splice.sae, model.config());
   const SelfCheck check =
       self_check(*splice.sae, model, batch_of_contexts(contexts.slice(0, 0, kCheckContexts)));
@@ -213,8 +214,7 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
                        "cost: expected one of --sae and --defence (or train, fit)");
   DefenceFile defence;
   if (!flags.defence.empty()) defence = read_defence_file(flags.defence);
-  std::string path = flags.model.empty() ? defence.model : flags.model;
-  if (path.empty()) path = find_default_model();
+  const std::string path = find_model(flags.model.empty() ? defence.model : flags.model);
   const CurveChoice choice = choose_curve(path, flags.curve, shipped_curves());
   std::optional<ComputePrice> price;
   if (choice.curve) {
@@ -232,7 +232,7 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
   CostResult result =
       measure(model, splice, contexts, usable, choice.run ? choice.run->compute : 0);
   if (!reason.empty()) result.reason = reason;
-  const std::string name = fs::path(path).filename().string();
+  const std::string name = name_of_path(path);
   if (!common.json) return print_cost(result, name, from);
 
   Json json = result_json(result);
@@ -255,10 +255,11 @@ void add_cost_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
       app.add_subcommand("cost", "What an SAE or a defence costs: cross-entropy, training compute");
   verb->require_subcommand(0, 1);
   verb->fallthrough();
-  verb->add_option("--sae", flags->sae, "SAELens folder, spliced in at its site");
+  verb->add_option(
+      "--sae", flags->sae, "SAE folder, file or ORG/NAME:PATH, spliced in at its site");
   verb->add_option(
       "--defence", flags->defence, "Clamps or a finished audit, as in rebound utility");
-  verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
+  verb->add_option("--model", flags->model, kModelHelp);
   verb->add_option("--curve", flags->curve, "Scaling curve of the model's family");
   verb->add_option(
       "--text", flags->text, "Held-out text [the curve's, else data/text/heldout.txt.gz]");

@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "rebound/base/file.h"
+#include "rebound/model/device.h"
 #include "rebound/model/weight_product.h"
 
 namespace rebound {
@@ -107,7 +108,9 @@ std::vector<std::string> visible_gpus() {
   std::vector<std::string> gpus;
   if (!at::globalContext().hasCUDA()) return gpus;
   const auto count = at::detail::getCUDAHooks().getNumGPUs();
-  for (int64_t i = 0; i < count; ++i) gpus.push_back(concat("cuda:", i));
+  for (int64_t i = 0; i < count; ++i) {
+    gpus.push_back(describe_device({at::kCUDA, static_cast<at::DeviceIndex>(i)}));
+  }
   return gpus;
 }
 
@@ -212,6 +215,7 @@ MachineFacts examine_machine() {
   if (const char* omp = std::getenv("OMP_NUM_THREADS")) facts.omp_num_threads = omp;
   facts.libtorch = TORCH_VERSION;
   facts.products = weight_product_library();
+  facts.has_cuda = at::detail::getCUDAHooks().hasCUDART();
   facts.gpus = visible_gpus();
   facts.memory_gb = memory_gb();
   find_files(facts);
@@ -268,6 +272,7 @@ Json to_json(const MachineFacts& facts) {
            {{"float32", facts.speed.float32_gflops}, {"bfloat16", facts.speed.bfloat16_gflops}}},
           {"libtorch", facts.libtorch},
           {"products", facts.products},
+          {"has_cuda", facts.has_cuda},
           {"gpus", facts.gpus},
           {"models", facts.models},
           {"saes", facts.saes},
@@ -289,7 +294,10 @@ std::string to_text(const MachineFacts& facts) {
       << facts.speed.bfloat16_gflops << " GFLOP/s bfloat16 (1024 x 1024 matrix product)\n"
       << "LibTorch  " << facts.libtorch << "\n"
       << "products  " << facts.products << "\n"
-      << "CUDA      " << joined(facts.gpus, "none") << "\n"
+      << "CUDA      "
+      << joined(facts.gpus,
+                facts.has_cuda ? "no GPU visible" : "none: this LibTorch is built without it")
+      << "\n"
       << "models    " << joined(facts.models, "none found") << "\n"
       << "SAEs      " << joined(facts.saes, "none found") << "\n";
   for (const Warning& w : warnings_of(facts)) {

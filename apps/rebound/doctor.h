@@ -44,7 +44,8 @@ struct MachineFacts {
   std::string omp_num_threads;  // the variable as it was at the start; empty: unset
   std::string libtorch;         // version
   std::string products = "oneDNN";  // library of products with weights: "oneDNN 2.6.3", "LibTorch"
-  std::vector<std::string> gpus;
+  bool has_cuda = false;  // LibTorch was built with it
+  std::vector<std::string> gpus;  // "cuda:0 (NVIDIA H100 80GB HBM3)"
   double memory_gb = 0;             // 1e9 bytes
   std::vector<std::string> models;  // paths found
   std::vector<std::string> saes;

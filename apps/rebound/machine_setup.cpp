@@ -45,7 +45,8 @@ void restart_with_better_settings(char** argv) {
     is_changed = true;
   };
   const CpuFacts cpu = parse_cpuinfo(read_text_file("/proc/cpuinfo"));
-  if (const auto core = better_openblas_core(cpu, loaded_blas())) set_unless_chosen(kCoreVariable, *core);
+  if (const auto core = better_openblas_core(cpu, loaded_blas()))
+    set_unless_chosen(kCoreVariable, *core);
   set_unless_chosen("OMP_WAIT_POLICY", "PASSIVE");
   std::error_code error;
   // Its own path, not /proc/self/exe: that would be the program's name in ps and top.

@@ -6,6 +6,8 @@
 #include <torch/version.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -15,7 +17,9 @@
 
 #include "machine_setup.h"
 #include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/progress.h"
+#include "rebound/model/device.h"
 #include "verb.h"
 
 namespace rebound {
@@ -28,16 +32,24 @@ constexpr int kInterrupted = 130;
 // Verbs that can save and resume install their own handler while they run.
 void stop_at_once(int) { _exit(kInterrupted); }
 
+// "" for the name of a device; whether there is one is asked when the verb runs.
+std::string why_no_device(const std::string& name) {
+  const bool is_number = name.starts_with("cuda:") && name.size() > 5 && name.size() < 8 &&
+                         name.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (name == "cpu" || name == "cuda" || is_number) return "";
+  return concat("got ", name, ", expected cpu, cuda or cuda:N");
+}
+
 void add_common_flags(CLI::App& app, CommonFlags& common) {
   app.add_flag("--json", common.json, "Results as JSON on stdout");
   app.add_flag("--quiet,-q", common.quiet, "No progress on stderr");
   app.add_option("--threads", common.threads, "Threads; 0: OMP_NUM_THREADS, else all cores")
       ->check(CLI::Range(0, 4096));
-  app.add_option("--device", common.device, "cpu or cuda")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
+  app.add_option("--device", common.device, "Where the model runs: cpu, cuda or cuda:N")
+      ->check(CLI::Validator(why_no_device, "{cpu,cuda}"))
       ->capture_default_str();
-  app.add_option("--dtype", common.dtype, "Of the model's matrices: float32 or bfloat16")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
+  app.add_option("--dtype", common.dtype, "Of the model's matrices: float32, bfloat16, float16, or stored (as in the file)")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16", "stored"}))
       ->each([&common](const std::string&) { common.is_dtype_given = true; })
       ->capture_default_str();
 }
@@ -59,11 +71,27 @@ void add_verbs(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   add_help_verbs(app, common, run);
 }
 
-void run_verb(const CommonFlags& common, const RunVerb& run) {
+// A model runs on a GPU under these verbs; the others compute on the CPU alone.
+constexpr std::array kDeviceVerbs = {"audit", "model", "probe", "sae"};
+
+void prepare_device(const CommonFlags& common, const std::string& verb) {
+  if (common.device == "cpu") return;
+  const bool has_device =
+      std::find(kDeviceVerbs.begin(), kDeviceVerbs.end(), verb) != kDeviceVerbs.end();
+  require<ConfigError>(has_device,
+                       "--device: got ",
+                       common.device,
+                       ", expected cpu (rebound ",
+                       verb,
+                       " runs on the CPU alone)");
+  device_named(common.device, "--device");  // throws if it is not there
+  limit_workers(1);
+}
+
+void run_verb(const CommonFlags& common, const std::string& verb, const RunVerb& run) {
   set_threads(common.threads);
   if (common.quiet) set_progress_mode(ProgressMode::kQuiet);
-  require<ConfigError>(common.device == "cpu", "--device ", common.device,
-                       ": not implemented yet, expected cpu");
+  prepare_device(common, verb);
   run();
   const bool is_written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
   require<IoError>(is_written, "stdout: could not write all of the output");
@@ -118,7 +146,8 @@ int main_with(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return complain(concat(explain(app, e), " (try --help)"), kBadFlags);
   }
-  return exit_code_of([&] { run_verb(common, run); });
+  const std::string verb = app.get_subcommands().front()->get_name();
+  return exit_code_of([&] { run_verb(common, verb, run); });
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "rebound/io/gguf.h"
 #include "rebound/io/safetensors.h"
 #include "rebound/model/family_sites.h"
+#include "rebound/model/memory_plan.h"
 #include "rebound/model/precision_gap.h"
 #include "rebound/model/transformer.h"
 #include "rebound/text/load.h"
@@ -101,7 +102,12 @@ bool has_chat_template(const std::string& path) {
   }
 }
 
-// What --dtype bfloat16 changes, on a sentence.
+Json memory_json(const std::string& path) {
+  const WeightBytes bytes = WeightBytes::of(path);
+  return {{"float32", bytes.float32}, {"bfloat16", bytes.sixteen_bits}, {"stored", bytes.stored}};
+}
+
+// What another --dtype than float32 changes, on a sentence.
 Json precision_json(const std::string& path, const Transformer& rounded) {
   const std::string text =
       "The residual stream of a language model is a sum of what its blocks write.";
@@ -114,9 +120,9 @@ Json precision_json(const std::string& path, const Transformer& rounded) {
 
 }  // namespace
 
-Json inspect_model(const std::string& path, at::ScalarType dtype) {
+Json inspect_model(const std::string& path, const ModelLoadOptions& form) {
   // Loaded, not only read: an inspected model is one that runs.
-  const Transformer model = load_model(path, dtype);
+  const Transformer model = load_model(path, form);
   const ModelConfig& config = model.config();
   const FileFacts facts = describe_file(path);
   Json sites = Json::array();
@@ -127,8 +133,9 @@ Json inspect_model(const std::string& path, at::ScalarType dtype) {
           {"tensors", facts.n_tensors},
           {"parameters", facts.n_parameters},
           {"tensors_by_dtype", facts.tensors_by_dtype},
+          {"memory_bytes", memory_json(path)},
           {"config", config_json(config)},
-          {"precision", dtype == at::kFloat ? Json() : precision_json(path, model)},
+          {"precision", model.precision() == "float32" ? Json() : precision_json(path, model)},
           {"tokenizer", tokenizer_json(path)},
           {"chat_template", has_chat_template(path)},
           {"sites", sites}};

@@ -13,8 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "dtype_flag.h"
+#include "device_flag.h"
 #include "model_inspect.h"
+#include "model_plan.h"
 #include "pull_verb.h"
 #include "rebound/base/error.h"
 #include "rebound/base/json.h"
@@ -40,6 +41,7 @@ struct ModelFlags {
   bool is_chat = false;
   bool is_greedy = false;  // as without a temperature
   std::string prepend_bos = "auto";
+  std::string memory_limit;
   bool has_transformer_lens_processing = false;
   GenerateOptions generation;
 
@@ -49,18 +51,16 @@ struct ModelFlags {
   }
 };
 
-std::string model_path(const ModelFlags& flags, const CommonFlags& common) {
-  require<ConfigError>(common.device == "cpu",
-                       "--device: got ",
-                       common.device,
-                       ", expected cpu (rebound model runs on the CPU alone)");
-  return find_model(flags.model);
-}
-
-Transformer load(const std::string& path, const ModelFlags& flags, const CommonFlags& common) {
-  return load_model(path,
-                    {.dtype = dtype_named(common.dtype),
-                     .has_transformer_lens_processing = flags.has_transformer_lens_processing});
+// `most` is the number of tokens that the run can come to.
+Transformer load(const std::string& path,
+                 const ModelFlags& flags,
+                 const CommonFlags& common,
+                 int64_t most) {
+  const PlannedModel plan = plan_model(
+      path, common, flags.memory_limit, {.rows = most, .keys = most, .scored_rows = 1});
+  ModelLoadOptions form = plan.form;
+  form.has_transformer_lens_processing = flags.has_transformer_lens_processing;
+  return on_flag_device(load_model(path, form), common);
 }
 
 void check_ids(const std::vector<int64_t>& ids, const ModelConfig& config) {
@@ -88,14 +88,14 @@ void print_logits(const std::string& path, const Json& result) {
 
 void show_logits(const ModelFlags& flags, const CommonFlags& common) {
   const at::NoGradGuard no_grad;
-  const std::string path = model_path(flags, common);
+  const std::string path = find_model(flags.model);
   const std::vector<int64_t> ids =
       flags.ids.empty() ? load_tokenizer(path).encode(flags.text, flags.encoding()) : flags.ids;
-  const Transformer model = load(path, flags, common);
+  const Transformer model = load(path, flags, common, static_cast<int64_t>(ids.size()));
   check_ids(ids, model.config());
   const at::Tensor resid = model.run(TokenBatch::from({ids})).resid[0][-1];
   const at::Tensor logits = model.logits(resid);
-  const auto [values, index] = logits.topk(std::min(flags.top, logits.size(0)));
+  const auto [values, index] = logits.cpu().topk(std::min(flags.top, logits.size(0)));
   Json result = {{"ids", ids}, {"top", Json::array()}};
   for (int64_t i = 0; i < values.size(0); ++i) {
     result["top"].push_back(
@@ -155,10 +155,11 @@ std::vector<int64_t> prompt_ids(const ModelFlags& flags,
 
 void show_generation(const ModelFlags& flags, const CommonFlags& common) {
   flags.generation.validate();
-  const std::string path = model_path(flags, common);
+  const std::string path = find_model(flags.model);
   const Tokenizer tokenizer = load_tokenizer(path);
   const std::vector<int64_t> prompt = prompt_ids(flags, path, tokenizer);
-  const Transformer model = load(path, flags, common);
+  const int64_t most = static_cast<int64_t>(prompt.size()) + flags.generation.max_new_tokens;
+  const Transformer model = load(path, flags, common, most);
   check_ids(prompt, model.config());
   TextStream stream(tokenizer);
   const auto print = [](const std::string& text) {
@@ -184,7 +185,11 @@ void show_generation(const ModelFlags& flags, const CommonFlags& common) {
 using ModelTask = void (*)(const ModelFlags&, const CommonFlags&);
 
 void show_inspection(const ModelFlags& flags, const CommonFlags& common) {
-  const Json facts = inspect_model(model_path(flags, common), dtype_named(common.dtype));
+  require<ConfigError>(common.device == "cpu",
+                       "--device: got ",
+                       common.device,
+                       ", expected cpu (rebound model inspect reads a file, it runs no model)");
+  const Json facts = inspect_model(find_model(flags.model), dtype_named(common.dtype));
   if (common.json) {
     std::printf("%s\n", facts.dump(2).c_str());
   } else {
@@ -208,12 +213,12 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   const auto add = [&](const Subverb& sub) {
     CLI::App* added = verb->add_subcommand(sub.name, sub.help);
     added->fallthrough();
-    added->add_option(
-        "--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
+    added->add_option("--model", flags->model, kModelHelp);
     added->callback([flags, &common, &run, task = sub.task] {
       run = [flags, &common, task] { task(*flags, common); };
     });
     if (sub.task == show_inspection) return added;
+    added->add_option("--memory-limit", flags->memory_limit, kMemoryLimitHelp);
     added
         ->add_option("--prepend-bos", flags->prepend_bos, "auto (as the tokenizer says), yes or no")
         ->check(CLI::IsMember({"auto", "yes", "no"}))

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/behaviour/project_path.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/probe/harmful_intent.h"
 #include "rebound/sae/sae_lens_format.h"
 #include "rebound/sae/self_check.h"
@@ -102,8 +104,11 @@ std::shared_ptr<const Sae> sae_of(const ProbeFlags& flags) {
   require<ConfigError>(flags.hook.empty() || flags.options.k.empty(),
                        "--k: got it with --hook, expected --sae: sparse probes read latents");
   if (!flags.hook.empty()) return nullptr;
-  const fs::path folder = flags.sae.empty() ? find_project_path(kDefaultSae) : fs::path(flags.sae);
-  return std::make_shared<const Sae>(load_sae(folder));
+  return std::make_shared<const Sae>(load_sae(find_sae(flags.sae)));
+}
+
+std::string sae_name_of(const ProbeFlags& flags) {
+  return name_of_path(fs::path(find_sae(flags.sae)).lexically_normal());
 }
 
 void check_sae(const Sae& sae,

@@ -15,14 +15,13 @@
 namespace rebound {
 
 inline constexpr const char* kHarmfulIntent = "harmful_intent";
-inline constexpr const char* kDefaultSae = "assets/sae/smollm2-135m-instruct-l12";
 
 struct ProbeFlags {
   std::string task = kHarmfulIntent;
   std::string data;  // a file in place of a named task
   std::string model, hook, sae;
   std::string pool = "max";
-  std::string out;
+  std::string out, memory_limit;
   std::string monitor;   // run folder
   int64_t others = 100;  // of the monitor: texts of the other class
   bool is_chat = false, is_listing = false;
@@ -44,6 +43,7 @@ std::string group_of(const std::string& set, const Request& request);
 
 // Null with --hook. Without --sae the default one.
 std::shared_ptr<const Sae> sae_of(const ProbeFlags& flags);
+std::string sae_name_of(const ProbeFlags& flags);
 // Runs the SAE on the first texts; throws DataError where it does not fit the model.
 void check_sae(const Sae& sae,
                const Transformer& model,

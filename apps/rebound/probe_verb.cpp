@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "dtype_flag.h"
+#include "model_plan.h"
+#include "device_flag.h"
 #include "probe_setup.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/model/transformer.h"
 #include "rebound/probe/fitted_probe.h"
 #include "rebound/probe/run.h"
@@ -50,17 +52,21 @@ ProbeOutcome measure_probe(const ProbeFlags& flags, const CommonFlags& common) {
   out.pooler = parse_pooler(flags.pool);
   require<ConfigError>(flags.cache_mb >= 0, "--cache-mb must be >= 0, got ", flags.cache_mb);
   out.task = load_task(flags);
-  const std::shared_ptr<const Sae> sae = sae_of(flags);
+  std::shared_ptr<const Sae> sae = sae_of(flags);
   out.site = parse_site(sae ? sae->config().hook_name : flags.hook);
   const std::string path = find_model(flags.model);
   const Tokenizer tokenizer = load_tokenizer(path);
   const auto chat = load_chat_template(path);
   const auto ids = encode_texts(out.task, tokenizer, chat ? &*chat : nullptr);
-  const Transformer model = load_model(path, dtype_named(common.dtype));
+  constexpr int64_t kTokensAtOnce = 2048;  // of text_activations.h
+  const PlannedModel plan = plan_model(
+      path, common, flags.memory_limit, {.rows = kTokensAtOnce, .keys = kTokensAtOnce / 8});
+  const Transformer model = on_flag_device(load_model(path, plan.form), common);
+  if (sae) sae = std::make_shared<const Sae>(sae->to(model.device()));
   if (sae) check_sae(*sae, model, ids);
 
   ActivationCache cache(
-      static_cast<int64_t>(ids.size()), model.d_model(), {.memory_bytes = flags.cache_mb << 20});
+      static_cast<int64_t>(ids.size()), model.d_model(), {.memory_bytes = cache_bytes(flags.cache_mb, plan)});
   Clock clock;
   harvest_texts(model, out.site, ids, cache);
   const double harvest = clock.lap();
@@ -75,12 +81,8 @@ ProbeOutcome measure_probe(const ProbeFlags& flags, const CommonFlags& common) {
       {"task", out.task.name},
       {"hook", to_string(out.site)},
       {"pool", to_string(out.pooler)},
-      {"model", fs::path(path).filename()},
-      {"sae",
-       sae ? Json(fs::path(flags.sae.empty() ? kDefaultSae : flags.sae)
-                      .lexically_normal()
-                      .filename())
-           : Json()},
+      {"model", name_of_path(path)},
+      {"sae", sae ? Json(sae_name_of(flags)) : Json()},
       {"texts", counts_of(out.task)},
       {"dropped", dropped_of(out.task)},
       {"tokens", tokens},
@@ -214,9 +216,11 @@ void add_probe_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
       ->excludes(task);
   verb->add_flag("--chat", flags->is_chat, "Texts of --data are a user's messages to the model");
   verb->add_flag("--list", flags->is_listing, "Names and sizes of the tasks");
-  verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
+  verb->add_option("--model", flags->model, kModelHelp);
   auto* sae =
-      verb->add_option("--sae", flags->sae, "SAELens folder; its site is probed [the default SAE]");
+      verb->add_option("--sae",
+                       flags->sae,
+                       "SAE folder, file or ORG/NAME:PATH; its site is probed [the default SAE]");
   verb->add_option("--hook", flags->hook, "Residual site; the dense probe alone")->excludes(sae);
   verb->add_option("--pool", flags->pool, "max, mean, last, or a token such as -5")
       ->capture_default_str();
@@ -232,6 +236,7 @@ void add_probe_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   verb->add_option(
           "--cache-mb", flags->cache_mb, "Activations in memory, the rest in a mapped file")
       ->capture_default_str();
+  auto* memory_limit = verb->add_option("--memory-limit", flags->memory_limit, kMemoryLimitHelp);
   auto* monitor = verb->add_option(
       "--monitor", flags->monitor, "Folder of an audit of whole answers: the probe as its monitor");
   verb->add_option("--others", flags->others, "Of --monitor: texts of the other class; 0: none")

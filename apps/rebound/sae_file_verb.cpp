@@ -10,6 +10,7 @@
 #include "rebound/base/json.h"
 #include "rebound/base/shape.h"
 #include "rebound/io/safetensors.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/convert.h"
 #include "rebound/sae/sae_parts.h"
 
@@ -81,7 +82,8 @@ void inspect(const FileFlags& flags, const CommonFlags& common) {
 
 void encode(const FileFlags& flags, const CommonFlags& common) {
   const at::NoGradGuard no_grad;
-  const Sae sae = load_sae(flags.sae, flags.load);
+  const at::Device device = device_named(common.device, "--device");
+  const Sae sae = load_sae(flags.sae, flags.load).to(device);
   const at::Tensor x = with_context(flags.input, [&] {
     const SafetensorsFile file(flags.input);
     const at::Tensor rows = widened(file.get("x"));
@@ -92,7 +94,7 @@ void encode(const FileFlags& flags, const CommonFlags& common) {
   const at::Tensor x_hat = at::empty({x.size(0), sae.d_out()});
   for (int64_t first = 0; first < x.size(0); first += kRowsAtOnce) {
     const int64_t last = std::min(first + kRowsAtOnce, x.size(0));
-    const at::Tensor rows = x.slice(0, first, last), codes = sae.encode(rows);
+    const at::Tensor rows = x.slice(0, first, last).to(device), codes = sae.encode(rows);
     z.slice(0, first, last).copy_(codes);
     x_hat.slice(0, first, last).copy_(sae.decode(codes, rows));
   }
@@ -143,20 +145,20 @@ void add_load_options(CLI::App& command, LoadSaeOptions& options) {
 void add_sae_file_commands(CLI::App& verb, const CommonFlags& common, RunVerb& run) {
   auto flags = std::make_shared<FileFlags>();
   CLI::App* inspect_command = add_sae_command(verb, "inspect", "What a folder or file holds");
-  inspect_command->add_option("sae", flags->sae, "Folder or file of an SAE")->required();
+  inspect_command->add_option("sae", flags->sae, kSaeFileHelp)->required();
   add_load_options(*inspect_command, flags->load);
   inspect_command->callback(
       [=, &common, &run] { run = [=, &common] { inspect(*flags, common); }; });
 
   CLI::App* encode_command = add_sae_command(verb, "encode", "Codes and reconstruction of vectors");
-  encode_command->add_option("--sae", flags->sae, "Folder or file of an SAE")->required();
+  encode_command->add_option("--sae", flags->sae, kSaeFileHelp)->required();
   encode_command->add_option("--input", flags->input, "safetensors with x [n, d_in]")->required();
   encode_command->add_option("--output", flags->output, "safetensors for z and x_hat")->required();
   add_load_options(*encode_command, flags->load);
   encode_command->callback([=, &common, &run] { run = [=, &common] { encode(*flags, common); }; });
 
   CLI::App* convert_command = add_sae_command(verb, "convert", "Write another package's layout");
-  convert_command->add_option("--sae", flags->sae, "Folder or file of an SAE")->required();
+  convert_command->add_option("--sae", flags->sae, kSaeFileHelp)->required();
   convert_command->add_option("--to", flags->to, "saelens, sparsify or gemma-scope")->required();
   convert_command->add_option("--out", flags->out, "Folder to write")->required();
   add_load_options(*convert_command, flags->load);

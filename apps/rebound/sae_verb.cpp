@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "dtype_flag.h"
+#include "model_plan.h"
+#include "device_flag.h"
 #include "pull_verb.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -32,6 +33,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kSelfCheckContexts = 8;
+constexpr int64_t kEvaluatedAtOnce = 8;  // contexts
+constexpr RunShape kContext = {.rows = kSaeContextLength, .keys = kSaeContextLength};
 
 struct SaeFlags {
   std::string model;  // empty: the default model
@@ -39,6 +42,7 @@ struct SaeFlags {
   std::vector<std::string> texts;
   int64_t tokens = 20'000;
   bool allow_bad_fit = false;
+  std::string memory_limit;
   LoadSaeOptions load;
 };
 
@@ -49,6 +53,17 @@ struct TrainFlags {
   bool has_transformer_lens_processing = false;
   TrainRunOptions run;
 };
+
+// Encoder and decoder, their gradients and both moments; pre-activations and codes of a step.
+int64_t training_bytes(const TrainOptions& options, const ModelConfig& config) {
+  constexpr int64_t kFloat = 4;
+  return kFloat * options.d_sae * (8 * config.hidden_size + 3 * options.batch_tokens);
+}
+
+int64_t evaluation_bytes(const Sae& sae) {
+  constexpr int64_t kFloat = 4;
+  return kFloat * sae.d_sae() * (4 * sae.d_in() + 2 * kEvaluatedAtOnce * kSaeContextLength);
+}
 
 std::string model_path(const SaeFlags& flags) { return find_model(flags.model); }
 
@@ -78,14 +93,20 @@ void train(const SaeFlags& flags, TrainFlags train_flags, const CommonFlags& com
   const at::Tensor contexts = shuffle_contexts(
       read_contexts(paths_of(flags.texts), path, {.length = kSaeContextLength}), run.train.seed);
   say(concat(contexts.size(0), " contexts of ", kSaeContextLength, " tokens"));
-  const ModelLoadOptions load{
-      .dtype = dtype_named(train_flags.harvest_dtype),
-      .has_transformer_lens_processing = train_flags.has_transformer_lens_processing};
+  CommonFlags harvest = common;
+  harvest.dtype = train_flags.harvest_dtype;
+  harvest.is_dtype_given = true;
+  const PlannedModel plan =
+      plan_model(path, harvest, flags.memory_limit, kContext, run.harvest_batch,
+                 training_bytes(run.train, read_config(path)));
+  run.harvest_batch = plan.at_once;
+  ModelLoadOptions load = plan.form;
+  load.has_transformer_lens_processing = train_flags.has_transformer_lens_processing;
   if (load.has_transformer_lens_processing) run.metadata["transformer_lens_processing"] = true;
-  const Transformer model = load_model(path, load);
+  const Transformer model = on_flag_device(load_model(path, load), common);
   const std::optional<Sae> sae = train_sae(model, contexts, run);
   const at::Tensor tail = contexts.slice(0, -kSelfCheckContexts);
-  const SelfCheck check = self_check(*sae, model, batch_of_contexts(tail));
+  const SelfCheck check = self_check(sae->to(model.device()), model, batch_of_contexts(tail));
   if (common.json) {
     std::printf("%s\n", Json{{"out", run.out}, {"check", check.to_json()}}.dump().c_str());
   } else {
@@ -125,9 +146,15 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
                        flags.tokens,
                        ", expected at least one context of ",
                        kSaeContextLength);
-  const Sae sae = load_sae(flags.sae, flags.load);
+  const Sae sae = load_sae(flags.sae, flags.load).to(device_named(common.device, "--device"));
   const std::string path = model_path(flags);
-  const Transformer model = load_model(path, load_options_of(sae, dtype_named(common.dtype)));
+  RunShape scored = kContext;
+  scored.scored_rows = kSaeContextLength;
+  const PlannedModel plan =
+      plan_model(path, common, flags.memory_limit, scored, kEvaluatedAtOnce,
+                 evaluation_bytes(sae));
+  const Transformer model =
+      on_flag_device(load_model(path, load_options_of(sae, plan.form)), common);
   check_fits(sae, model.config());
   const at::Tensor contexts = read_contexts(
       paths_of(flags.texts),
@@ -136,7 +163,7 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
   const SelfCheck check =
       self_check(sae, model, batch_of_contexts(contexts.slice(0, 0, kSelfCheckContexts)));
   require_good_fit(check, flags.allow_bad_fit);
-  const SaeEvaluation evaluation = evaluate_sae(sae, model, contexts);
+  const SaeEvaluation evaluation = evaluate_sae(sae, model, contexts, plan.at_once);
   if (common.json) {
     Json json = evaluation.to_json();
     json["is_pointwise"] = sae.is_pointwise();
@@ -148,12 +175,12 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
 }
 
 void add_model_and_text(CLI::App& command, SaeFlags& flags) {
-  command.add_option(
-      "--model", flags.model, "GGUF file or Hugging Face folder [the default model]");
+  command.add_option("--model", flags.model, kModelHelp);
   command
       .add_option(
           "--text", flags.texts, ".txt, .jsonl (\"text\", or \"user\" and \"assistant\"), also .gz")
       ->required();
+  command.add_option("--memory-limit", flags.memory_limit, kMemoryLimitHelp);
 }
 
 void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_flags) {
@@ -184,8 +211,8 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
   command.add_option("--buffer-tokens", run.buffer_tokens, "Most activations on disk at a time")
       ->capture_default_str();
   command.add_option("--seed", run.train.seed, "Of shuffling and start")->capture_default_str();
-  command.add_option("--harvest-dtype", train_flags.harvest_dtype, "bfloat16 or float32")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
+  command.add_option("--harvest-dtype", train_flags.harvest_dtype, "Of the model's matrices, as --dtype")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16", "stored"}))
       ->capture_default_str();
   command.add_flag("--transformer-lens-processing",
                    train_flags.has_transformer_lens_processing,
@@ -216,7 +243,7 @@ void add_sae_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
 
   CLI::App* eval_command = add_sae_command(*verb, "eval", "FVU, L0, cross-entropy recovered");
   add_model_and_text(*eval_command, *flags);
-  eval_command->add_option("--sae", flags->sae, "Folder or file of an SAE")->required();
+  eval_command->add_option("--sae", flags->sae, kSaeFileHelp)->required();
   add_load_options(*eval_command, flags->load);
   eval_command->add_option("--tokens", flags->tokens, "Tokens of the text to use")
       ->capture_default_str();

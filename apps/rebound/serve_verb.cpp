@@ -72,7 +72,7 @@ ExplorerOptions explorer_options(const ServeFlags& flags, const CommonFlags& com
   options.program = std::filesystem::read_symlink("/proc/self/exe");
   options.threads = common.threads;
   options.bench = {.model = flags.model, .saes = flags.saes};
-  if (common.dtype == "bfloat16") options.bench.dtype = at::kBFloat16;
+  options.bench.form = dtype_named(common.dtype);
   options.show_text = flags.show_text;
   return options;
 }
@@ -111,9 +111,11 @@ void add_serve_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
       ->capture_default_str();
   verb->add_option("--model",
                    flags->model,
-                   "Model of the bench: GGUF file or Hugging Face folder [the default model]");
-  verb->add_option(
-          "--sae", flags->saes, "SAE of the bench, may be given several times [the default SAE]")
+                   "Of the bench: GGUF file, Hugging Face folder or ORG/NAME [the default model]");
+  verb->add_option("--sae",
+                   flags->saes,
+                   "Of the bench, may be given several times: folder, file or ORG/NAME:PATH [the "
+                   "default SAE]")
       ->allow_extra_args(false);
   verb->add_flag("--show-text", flags->show_text, "Show the text of stored prompts in reports too");
   verb->callback([flags, &common, &run] { run = [flags, &common] { serve(*flags, common); }; });

@@ -54,7 +54,7 @@ void add_tokenize_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   CLI::App* verb =
       app.add_subcommand("tokenize", "Token ids of a text, as Hugging Face encodes it");
   verb->fallthrough();
-  verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
+  verb->add_option("--model", flags->model, kModelHelp);
   verb->add_option("--text", flags->text, "The text")->required();
   auto* plain = verb->add_flag(
       "--no-special", flags->is_plain, "Neither read special tokens in the text nor add any");

@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "dtype_flag.h"
 #include "probe_setup.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/probe/harmful_intent.h"
 #include "rebound/probe/text_activations.h"
 #include "rebound/report/table.h"
@@ -102,7 +102,7 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
   place.sae = flags.sae;
   const auto sae = sae_of(place);
   usable_counts(flags.options.n, {}, sae->d_sae());  // before the model is read
-  const std::string path = flags.model.empty() ? find_default_model() : flags.model;
+  const std::string path = find_model(flags.model);
   const HarvestOptions harvest = {.max_tokens = kScrContext};
   const ProbeTask texts = {.name = task.name, .is_chat = task.is_chat, .texts = task.texts};
   const auto chat = load_chat_template(path);
@@ -116,17 +116,16 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
   Json json = {{"rows", Json::array()}, {"scores", Json::array()}};
   for (const ScrRow& row : report.rows) json["rows"].push_back(row.to_json());
   for (const auto& [n, scr] : report.scores) json["scores"].push_back({{"n", n}, {"scr", scr}});
-  json.update(
-      {{"task", task.name},
-       {"hook", sae->config().hook_name},
-       {"model", fs::path(path).filename()},
-       {"sae", fs::path(flags.sae.empty() ? kDefaultSae : flags.sae).lexically_normal().filename()},
-       {"texts", counts_of(task)},
-       {"dropped", task.dropped},
-       {"n_train", report.n_train},
-       {"n_train_biased", report.n_train_biased},
-       {"n_test", report.n_test},
-       {"tokens", cache.token_count()}});
+  json.update({{"task", task.name},
+               {"hook", sae->config().hook_name},
+               {"model", name_of_path(path)},
+               {"sae", sae_name_of(place)},
+               {"texts", counts_of(task)},
+               {"dropped", task.dropped},
+               {"n_train", report.n_train},
+               {"n_train_biased", report.n_train_biased},
+               {"n_test", report.n_test},
+               {"tokens", cache.token_count()}});
   if (!flags.out.empty()) {
     std::error_code failure;
     fs::create_directories(flags.out, failure);

@@ -7,11 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "dtype_flag.h"
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/json.h"
 #include "rebound/behaviour/project_path.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/model/transformer.h"
 #include "rebound/probe/class_task.h"
 #include "rebound/probe/text_activations.h"
@@ -28,7 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kDefaultSae = "assets/sae/smollm2-135m-instruct-l12";
 constexpr size_t kTppCheckTexts = 24;
 constexpr int64_t kTppContext = 128;  // tokens, as SAEBench's
 
@@ -94,8 +94,7 @@ TppOutcome measure_tpp(const TppFlags& flags, const CommonFlags& common) {
   require<ConfigError>(flags.cache_mb >= 0, "--cache-mb must be >= 0, got ", flags.cache_mb);
   flags.options.recovery.validate();
   const ClassTask task = first_of_each(read_class_task(path_of(flags)), flags.texts);
-  const fs::path sae_path =
-      flags.sae.empty() ? find_project_path(kDefaultSae) : fs::path(flags.sae);
+  const std::string sae_path = find_sae(flags.sae);
   const Sae sae = load_sae(sae_path);
   for (const int64_t n : flags.options.n) {
     require<ConfigError>(n >= 1 && n <= sae.d_sae(),
@@ -124,8 +123,8 @@ TppOutcome measure_tpp(const TppFlags& flags, const CommonFlags& common) {
   out.json = tpp_json(out.report, task);
   out.json.update({{"task", task.name},
                    {"hook", sae.config().hook_name},
-                   {"model", fs::path(path).filename()},
-                   {"sae", sae_path.lexically_normal().filename()},
+                   {"model", name_of_path(path)},
+                   {"sae", name_of_path(fs::path(sae_path).lexically_normal())},
                    {"texts", counts_of(task)},
                    {"dropped", task.dropped},
                    {"budget", flags.options.recovery.budget},
@@ -266,8 +265,10 @@ void add_tpp_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
                  "Spurious correlation removal instead, of intent_wrapper or --data with "
                  "\"spurious\", too")
       ->excludes(task);
-  verb->add_option("--model", flags->model, "GGUF file or Hugging Face folder [the default model]");
-  verb->add_option("--sae", flags->sae, "SAELens folder; its site is probed [the default SAE]");
+  verb->add_option("--model", flags->model, kModelHelp);
+  verb->add_option("--sae",
+                   flags->sae,
+                   "SAE folder, file or ORG/NAME:PATH; its site is probed [the default SAE]");
   verb->add_option("--n", flags->options.n, "Features ablated [2,5,10,20,50,100,500]")
       ->delimiter(',');
   verb->add_option("--budget", flags->options.recovery.budget, "Cap on the perturbation of a text")

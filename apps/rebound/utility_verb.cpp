@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "dtype_flag.h"
 #include "format_text.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
@@ -30,12 +29,12 @@ struct UtilityFlags {
   UtilityOptions options;
 };
 
-AnswerSubject load(const std::string& given, at::ScalarType dtype) {
+AnswerSubject load(const std::string& given, const ModelLoadOptions& form) {
   const std::string path = find_model(given);
   say(concat("loading ", path));
   AnswerSubject subject;
   subject.model_name = name_of_path(path);
-  subject.model = std::make_shared<const Transformer>(load_model(path, dtype));
+  subject.model = std::make_shared<const Transformer>(load_model(path, form));
   subject.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(path));
   if (auto chat = load_chat_template(path)) {
     subject.chat = std::make_shared<const ChatTemplate>(std::move(*chat));
@@ -151,8 +150,9 @@ void add_utility_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
                    flags->defence,
                    "JSON list of clamps, or the folder or summary.json of a finished audit")
       ->required();
-  verb->add_option(
-      "--model", flags->model, "GGUF file or Hugging Face folder [the run's, else the default]");
+  verb->add_option("--model",
+                   flags->model,
+                   "GGUF file, Hugging Face folder or ORG/NAME [the run's, else the default]");
   verb->add_option("--text", flags->text, "Harmless text [data/text/heldout.txt.gz]");
   verb->add_option("--questions", flags->questions, "JSON lines [data/mcq/capitals_mcq.jsonl]");
   const auto add_number = [&](const char* name, int64_t& number, const char* help) {

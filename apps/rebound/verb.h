@@ -18,6 +18,12 @@ struct CommonFlags {
   int threads = 0;  // 0: all cores
 };
 
+// Help of --model and --sae, where they mean the same in every verb (find_model, find_sae).
+inline constexpr const char* kModelHelp =
+    "GGUF file, Hugging Face folder or ORG/NAME [the default model]";
+inline constexpr const char* kSaeHelp = "SAE folder, file or ORG/NAME:PATH [the default SAE]";
+inline constexpr const char* kSaeFileHelp = "Folder or file of an SAE, or ORG/NAME:PATH";
+
 using RunVerb = std::function<void()>;  // throws rebound::Error
 
 // Each adds a subcommand and sets `run` in that subcommand's callback.

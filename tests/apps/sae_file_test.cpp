@@ -62,14 +62,17 @@ TEST(SaeFileVerbTest, WhatCannotBeReadIsOneLine) {
   expect_sae_error("inspect " + golden("circuit_tracer_relu/none"), 5, "no such folder");
   expect_sae_error("inspect " + golden(""), 3, "no known format");
   expect_sae_error("inspect --format onnx " + kBatchTopK, 2, "--format");
+  expect_sae_error("inspect --norm-scaling-factor 2 " + kBatchTopK, 2, "--norm-scaling-factor");
+  expect_sae_error("inspect --transposed-skip " + kBatchTopK, 2, "--transposed-skip");
   expect_sae_error(
       "encode --sae " + kBatchTopK + " --input " + kBatchTopK + "/ae.pt --output x", 3, "ae.pt");
-  expect_sae_error("convert --to sparsify --sae " + kBatchTopK + " --out x", 3, "topk and groupmax");
+  expect_sae_error(
+      "convert --to sparsify --sae " + kBatchTopK + " --out x", 3, "topk and groupmax");
   expect_sae_error("convert --to onnx --sae " + kBatchTopK + " --out x", 2, "--to");
   const std::string transcoder = golden("circuit_tracer_relu/set/layer_4.safetensors");
   expect_sae_error("eval --sae " + transcoder + " --text " REBOUND_SOURCE_DIR "/README.md",
-                  3,
-                  "got a transcoder");
+                   3,
+                   "got a transcoder");
 }
 
 }  // namespace

@@ -61,6 +61,10 @@ class AnswerSummariseTest : public RunFolderTest {
       head.name = name;
       input.heads.push_back(head);
     }
+    RowSummary power;
+    power.name = "power/forward_projection/answer/per_prompt@40";
+    power.control = "power";
+    input.heads.push_back(power);
     for (int i = 0; i < 30; ++i) input.clusters.push_back(i);
     return summarise_answers(input);
   }
@@ -146,6 +150,24 @@ TEST_F(AnswerSummariseTest, TheSummaryFileReadsBack) {
   put("forward_projection/answer/per_prompt@40", 10, 14, 1e-7);
   const AuditSummary summary = summarised();
   EXPECT_EQ(AuditSummary::from_json(summary.to_json()).to_json(), summary.to_json());
+}
+
+TEST_F(AnswerSummariseTest, AMissedLeakLeavesTheVerdictUndetermined) {
+  put("forward_projection/answer/per_prompt@40", 0, 24, 1e-7);
+  put("none/answer/per_prompt@40", 0, 24, 0.2);
+  EXPECT_NE(summarised().verdict, "undetermined");
+  put("power/forward_projection/answer/per_prompt@40", 21, 3, 0);
+  const AuditSummary summary = summarised();
+  EXPECT_EQ(summary.verdict, "undetermined");
+  EXPECT_NE(summary.verdict_text.find("planted"), std::string::npos) << summary.verdict_text;
+}
+
+TEST_F(AnswerSummariseTest, AFoundLeakChangesNothing) {
+  put("forward_projection/answer/per_prompt@40", 0, 24, 1e-7);
+  put("none/answer/per_prompt@40", 0, 24, 0.2);
+  const std::string verdict = summarised().verdict;
+  put("power/forward_projection/answer/per_prompt@40", 22, 2, 0);
+  EXPECT_EQ(summarised().verdict, verdict);
 }
 
 }  // namespace

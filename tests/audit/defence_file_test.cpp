@@ -5,10 +5,12 @@
 
 #include "audit_fixture.h"
 #include "rebound/audit/clamp_file.h"
+#include "rebound/audit/subject.h"
 #include "rebound/base/file.h"
 #include "rebound/intervene/clamp_plan.h"
 #include "rebound/intervene/defence.h"
 #include "rebound/intervene/direction_clamp.h"
+#include "rebound/sae/sae_hash.h"
 #include "rebound/sae/sae_lens_format.h"
 #include "support/failures.h"
 #include "support/tiny_model.h"
@@ -123,6 +125,31 @@ TEST_F(DefenceFileTest, ChosenDirectionsReadBackFromBesideTheSummary) {
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_TRUE(at::equal(read.clamps()[i]->apply(x, rows), plan->clamps()[i]->apply(x, rows)));
   }
+}
+
+TEST_F(DefenceFileTest, SaesAreTakenByTheirNameOnTheHub) {
+  const std::string commit(40, 'a');
+  const std::string place = "hub/models--some--saes/snapshots/" + commit + "/l2";
+  const auto sae = saved_sae(place.c_str(), "blocks.2.hook_resid_pre");
+  std::filesystem::create_directories(folder("hub/models--some--saes/refs"));
+  write_file_atomically(folder("hub/models--some--saes/refs/main"), commit);
+  const Defence defence(sae, {{.features = {3, 8}, .kind = EditKind::kAdd, .value = -5}}, 77);
+  const Json spec = {{"defence", {{"kind", "features"}, {"saes", {"some/saes:l2"}}}}};
+  const Json entry = {{"sae", "some/saes:l2"},
+                      {"features", {3, 8}},
+                      {"edit", {{"kind", "add"}, {"value", -5}}},
+                      {"sink_norm", 77}};
+  AnswerAuditSpec chosen;
+  chosen.defence.saes = {"some/saes:l2"};
+  setenv("HF_HUB_CACHE", folder("hub").c_str(), 1);
+  EXPECT_EQ(read_back(run(spec, {{"clamps", {defence.to_json()}}})),
+            Json::array({defence.to_json()}));
+  EXPECT_EQ(read_back(file(Json::array({entry}).dump())), Json::array({defence.to_json()}));
+  EXPECT_EQ(sae_hashes(chosen)["blocks.2.hook_resid_pre"], sae_sha256(folder(place.c_str())));
+  EXPECT_NE(
+      message_of<IoError>([] { find_sae("some/saes:l3"); }).find("rebound sae pull some/saes"),
+      std::string::npos);
+  unsetenv("HF_HUB_CACHE");
 }
 
 TEST_F(DefenceFileTest, EverySaeOfARunIsHeldAgainstItsHash) {

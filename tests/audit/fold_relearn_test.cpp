@@ -53,7 +53,7 @@ TEST_F(RelearnTest, TrainingRaisesAccuracyAndLeavesTheModelThatCameIn) {
   EXPECT_LT(trained.loss.back(), 0.1 * trained.loss.front());
   EXPECT_TRUE(at::equal(margins(model), before));
   for (const LayerWeights& layer : trained.model.weights().layers)
-    EXPECT_FALSE(layer.o.requires_grad());
+    EXPECT_FALSE(layer.o.dense().requires_grad());
 }
 
 // The mean loss of all prompts, whatever the parts in which gradients are summed: a step on the

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <sstream>
 
 #include "audit/audit_fixture.h"
 #include "rebound/audit/controls.h"
@@ -208,48 +209,26 @@ TEST_F(SummariseTest, CensoredInjectionsAreKnownToCostTheirCapOrMore) {
   EXPECT_EQ(found.to_json().dump().find("inf,"), std::string::npos) << found.to_json().dump();
 }
 
+void expect_keys(const Json& object, const std::string& keys) {
+  std::istringstream words(keys);
+  for (std::string key; words >> key;) {
+    EXPECT_TRUE(object.contains(key)) << key << " in " << object.value("name", "the summary");
+  }
+}
+
 TEST_F(SummariseTest, TheSummaryHasEveryKeyOfTheContract) {
   put_everything();
   const Json json = summary().to_json();
-  for (const char* key : {"behaviour",
-                          "model",
-                          "sae",
-                          "defence",
-                          "n_prompts",
-                          "n_valid",
-                          "verdict",
-                          "rows",
-                          "controls",
-                          "attribution",
-                          "environment"}) {
-    EXPECT_TRUE(json.contains(key)) << key;
-  }
+  expect_keys(json,
+              "behaviour model sae defence n_prompts n_valid verdict rows controls attribution "
+              "environment");
   ASSERT_EQ(json.at("rows").size(), 7u);
   for (const Json& row : json.at("rows")) {
-    for (const char* key : {"name",
-                            "objective",
-                            "constraint",
-                            "threat_model",
-                            "budget",
-                            "n_valid",
-                            "recovered",
-                            "rate",
-                            "ci_low",
-                            "ci_high",
-                            "drift_pre_l2",
-                            "drift_pre_rel",
-                            "drift_post_l2",
-                            "drift_post_rel",
-                            "reactivated_fraction",
-                            "zero_reactivation",
-                            "norm_mean",
-                            "norm_rel_mean",
-                            "kl_to_base",
-                            "seconds_per_prompt",
-                            "control",
-                            "scope"}) {
-      EXPECT_TRUE(row.contains(key)) << key << " in " << row.at("name");
-    }
+    expect_keys(row,
+                "name objective constraint threat_model budget n_valid recovered rate ci_low "
+                "ci_high drift_pre_l2 drift_pre_rel drift_post_l2 drift_post_rel "
+                "reactivated_fraction zero_reactivation norm_mean norm_rel_mean kl_to_base "
+                "seconds_per_prompt control scope");
   }
   EXPECT_TRUE(json.at("rows")[0].at("control").is_null());
   EXPECT_EQ(AuditSummary::from_json(json).to_json(), json);

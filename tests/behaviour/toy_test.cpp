@@ -23,7 +23,7 @@ at::Tensor read_out(const Toy& toy, const Prompt& prompt) {
 }
 
 at::Tensor embedding(const Toy& toy, const Prompt& prompt) {
-  return toy.model.weights().embed[prompt.ids.back()];
+  return toy.model.weights().embed.dense()[prompt.ids.back()];
 }
 
 double inner_product(const at::Tensor& a, const at::Tensor& b) { return a.dot(b).item<double>(); }
@@ -129,7 +129,7 @@ TEST_P(ToyTest, BudgetIsAThirdOfTheNormAndSufficesUnlessSealed) {
 }
 
 TEST_P(ToyTest, NoPositionIsSpecial) {
-  const at::Tensor norms = toy_.model.weights().embed.slice(0, 16).norm(2, {1});
+  const at::Tensor norms = toy_.model.weights().embed.dense().slice(0, 16).norm(2, {1});
   EXPECT_LT((norms.max() / norms.min()).item<double>(), 3);
   // A changed beginning changes nothing at the answer.
   std::vector<Prompt> prompts = toy_.prompts.test;

@@ -88,6 +88,7 @@ test("an opened example shows scores, tries, positions, steps, and that its text
   assert.match(text, /Without the defence [\d.]+, with it -[\d.]+/);
   assert.match(text, /\d of 4/, "random draws");
   assert.match(text, /\d of 2/, "injections");
+  assert.match(text, /minimal_budget\/per_prompt@20\t✓ recovered\t–\t/, "a search for the smallest norm has no score of its own");
   assert.doesNotMatch(text, /SECRET/);
   assert.equal(await detail.locator(".chart[data-drawn] svg").count(), 3, "scores, positions and steps");
   await rows(page).nth(1).locator("button").click();

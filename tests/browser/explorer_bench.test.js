@@ -1,9 +1,12 @@
 // The explorer's bench on a tiny model: what fires, clamps, next token, generation, an audit started from it.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { benchFlags, open, openBench, runsFolder, serve } from "./explorer.js";
 
-const server = await serve(runsFolder("bench-runs"), ...benchFlags());
+const folder = runsFolder("bench-runs");
+const server = await serve(folder, ...benchFlags());
 
 const clampedColumn = (page) => page.locator("#next tbody tr").evaluateAll((rows) => rows.map((row) => [row.dataset.token, ...[...row.cells].slice(5).map((cell) => cell.innerText)]));
 const drawn = (page) => page.locator("#next").evaluate((table) => Number(table.dataset.drawn));
@@ -135,6 +138,35 @@ test("an audit is started, shows up while it runs, and its report opens", async 
   const [report] = await Promise.all([page.context().waitForEvent("page"), entry.getByRole("link").click()]);
   await report.waitForSelector("html[data-charts=drawn]");
   assert.match(await report.locator(".verdict").innerText(), /handle/);
+  assert.deepEqual(page.noise, []);
+});
+
+test("clamps set here are the defence of an audit started here, and its report says so", async () => {
+  const page = await openBench(server.url);
+  for (const place of [0, 1]) {
+    await afterNext(page, () => page.locator("#features tbody tr").nth(place).getByRole("button", { name: /^Clamp/ }).click());
+    await page.locator(".clamp select").nth(place).selectOption("set");
+    await page.locator(".clamp input[type=number]").nth(place).fill(String(-4 - place));
+  }
+  const features = await page.locator(".clamp").evaluateAll((boxes) => boxes.map((box) => Number(box.dataset.clamp)));
+  await page.locator("#behaviour").selectOption("toy-leaky");
+  assert.ok(await page.locator("#audit-prompts").isHidden(), "a toy brings its prompts");
+  await page.locator("#behaviour").selectOption("refusal-benign");
+  await page.locator("#audit-prompts").fill("2");
+  await page.locator("#defence").selectOption("clamps");
+  await page.locator("#audit-name").fill("clamped");
+  await page.locator("#audit-form button").click();
+  await page.locator("#audit-line a").click();
+  await page.waitForFunction(() => document.querySelector("li[data-run='clamped'] .tag.finished"), null, { timeout: 120000 });
+  const spec = JSON.parse(readFileSync(join(folder, "clamped/spec.json"), "utf8"));
+  const [edit] = spec.defence.edits;
+  assert.deepEqual([edit.features, edit.edit.value, edit.edit.kind], [features, [-4, -5], "set"]);
+  assert.equal(spec.behaviour.n_test, 2);
+  const entry = page.locator("li[data-run='clamped']");
+  assert.match(await entry.innerText(), /of 2 prompts flip/);
+  const [report] = await Promise.all([page.context().waitForEvent("page"), entry.getByRole("link").click()]);
+  await report.waitForSelector("html[data-charts=drawn]");
+  assert.match(await report.locator("#defence").innerText(), new RegExp(`features ${features[0]}, ${features[1]} set to -4, -5 where active`));
   assert.deepEqual(page.noise, []);
 });
 

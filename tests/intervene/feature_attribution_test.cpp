@@ -65,8 +65,8 @@ TEST(AttributeFeaturesTest, ClosedFormOfALinearReadOut) {
   for (int64_t i = 0; i < 3; ++i) {
     const at::Tensor h = resid[i][prompts.tokens.lengths[static_cast<size_t>(i)] - 1];
     const auto& weights = model.weights();
-    const at::Tensor w = weights.final_norm * (weights.head[prompts.correct[i].item<int64_t>()] -
-                                               weights.head[prompts.wrong[i].item<int64_t>()]);
+    const at::Tensor w = weights.final_norm * (weights.head.dense()[prompts.correct[i].item<int64_t>()] -
+                                               weights.head.dense()[prompts.wrong[i].item<int64_t>()]);
     const at::Tensor mean_square = h.square().mean() + model.config().rms_norm_eps;
     const at::Tensor slope =
         (w - h * w.to(at::kDouble).dot(h) / (24 * mean_square)) / mean_square.sqrt();

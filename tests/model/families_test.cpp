@@ -107,6 +107,26 @@ TEST_P(FamilyTest, GradientsThroughASegmentEqualCentralDifferences) {
   EXPECT_NEAR(slope / norm, 1.0, 2e-2);
 }
 
+// Also of files whose rows are turned, fused or transposed on the way in.
+TEST_P(FamilyTest, WeightsAsStoredGiveTheSameLogitsAndRoundedOnesNearOnes) {
+  const std::string folder = family_folder(GetParam()).string();
+  const std::vector<int64_t> ids = ids_of(golden_.at("sites"));
+  const at::Tensor exact = last_logits(model_, ids);
+  const Transformer stored = load_model(folder, {.keeps_stored = true});
+  EXPECT_LT(relative_gap(last_logits(stored, ids), exact), 1e-5);
+  const std::string gguf = folder + "/model.gguf";
+  if (std::filesystem::exists(gguf)) {
+    const Transformer packed = load_model(gguf, {.keeps_stored = true});
+    EXPECT_LT(relative_gap(last_logits(packed, ids), last_logits(load_model(gguf), ids)), 1e-5);
+  }
+  const Transformer half = load_model(folder, {.dtype = at::kHalf});
+  EXPECT_EQ(half.precision(), "float16");
+  EXPECT_LT(relative_gap(last_logits(half, ids), exact), 2e-2);
+  const Transformer cast = model_.to(at::kBFloat16);
+  const Transformer rounded = load_model(folder, {.dtype = at::kBFloat16});
+  EXPECT_TRUE(at::equal(last_logits(rounded, ids), last_logits(cast, ids)));
+}
+
 TEST_P(FamilyTest, SharedPrefixesGiveWhatSequencesGiveAlone) {
   Rng rng({9});
   const auto stem = random_tokens(rng, 9);

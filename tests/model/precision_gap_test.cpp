@@ -24,7 +24,7 @@ TEST(PrecisionGapTest, TheLargestIsThatOfTwoWholeRuns) {
   const Transformer model = tiny_transformer();
   const Transformer rounded = model.to(at::kBFloat16);
   const PrecisionGap gap = precision_gap(rounded, model, kText);
-  EXPECT_EQ(gap.dtype, at::kBFloat16);
+  EXPECT_EQ(gap.precision, "bfloat16");
   EXPECT_GT(gap.largest, 1e-4);
   EXPECT_LT(gap.largest, 0.05);
   const TokenBatch batch = TokenBatch::from({kText});

@@ -69,6 +69,15 @@ TEST_F(Gemma3Test, EverySiteEqualsTransformers) {
   }
 }
 
+// Q4_K, Q5_0, Q6_K and Q8_0 blocks as they lie in the file.
+TEST_F(Gemma3Test, WeightsAsStoredGiveTheLogitsOfDenseOnesInAThirdOfTheMemory) {
+  const Transformer stored = load_model(gemma3_path(), {.keeps_stored = true});
+  EXPECT_LT(3 * stored.weights().embed.bytes(), model_->weights().embed.bytes());
+  const std::vector<int64_t> ids = ids_of(golden_->at("prompts").front());
+  const at::Tensor a = last_logits(stored, ids), b = last_logits(*model_, ids);
+  EXPECT_LT((a - b).abs().max().item<double>(), 1e-3);
+}
+
 // Mean of -log p of every token but the first of each window.
 double mean_nll(const Transformer& model, const Json& windows) {
   double sum = 0;

@@ -135,7 +135,7 @@ TEST(SegmentTest, WeightsCarryNoGradient) {
   const Case c;
   const Segment segment = Segment::record(c.model, c.batch, c.hooks, c.spec);
   EXPECT_FALSE(segment.run(segment.resid()).requires_grad());
-  EXPECT_FALSE(c.model.weights().layers[0].qkv.requires_grad());
+  EXPECT_FALSE(c.model.weights().layers[0].qkv.dense().requires_grad());
 }
 
 TEST(SegmentTest, ImpossibleSpecsAreRefused) {

@@ -76,7 +76,7 @@ TEST(TransformerLensGoldenTest, ProcessingThenRoundingIsInThatOrder) {
   const std::string path = family_folder("gpt2").string();
   const ModelLoadOptions options{.dtype = at::kBFloat16, .has_transformer_lens_processing = true};
   const Transformer rough = load_model(path, options);
-  EXPECT_EQ(rough.dtype(), at::kBFloat16);
+  EXPECT_EQ(rough.precision(), "bfloat16");
   const Transformer exact = load_model(path, {.has_transformer_lens_processing = true});
   EXPECT_TRUE(
       at::equal(rough.weights().layers[0].qkv, exact.weights().layers[0].qkv.to(at::kBFloat16)));

@@ -145,5 +145,36 @@ TEST(CrossProblemTest, AnEmptyAnswerIsADataError) {
   EXPECT_NE(message_of<DataError>([&] { setting.problem(); }).find("empty prompt or answer"), std::string::npos);
 }
 
+// Deficits of all rows, in parallel along the leak, cost half of the budget by construction.
+TEST(CrossProblemTest, APlantedLeakWritesTheAnswerWithTheNormAskedFor) {
+  const at::NoGradGuard no_grad;
+  const CrossSetting setting;
+  const CrossProblem problem = setting.problem();
+  constexpr double kNorm = 1e-3;  // so small that the model itself does not feel it
+  Rng rng({12});
+  const at::Tensor drawn = random_tensor(rng, {24});
+  const CrossProblem leaking = problem.with_leak(drawn, kNorm);
+  const at::Tensor zero = problem.zero_delta();
+  const CrossRun plain = problem.run(zero, Span::kNone);
+  EXPECT_TRUE(at::equal(leaking.run(zero, Span::kNone).logits, plain.logits));
+
+  const at::Tensor free = project_out(drawn, problem.sites().front().encoder_decoder_basis);
+  const at::Tensor target = plain.logits.gather(2, problem.targets().unsqueeze(-1)).squeeze(-1);
+  const at::Tensor deficit = (plain.logits.amax(-1) - target) * problem.is_real();
+  const at::Tensor share = deficit / deficit.norm(2, 1, /*keepdim=*/true);
+  const auto written = [&](const CrossProblem& one, const at::Tensor& parts, double norm) {
+    at::Tensor delta = one.zero_delta();
+    delta.select(1, 0).copy_(norm * parts.unsqueeze(-1) * (free / free.norm()));
+    const CrossRun run = one.run(delta, Span::kNone);
+    EXPECT_LT((run.effective_norm() - norm).abs().max().item<double>(), 1e-3 * norm);
+    return (run.is_argmax | ~one.is_real()).all(1);
+  };
+  EXPECT_TRUE(written(leaking, share, 1.02 * kNorm).all().item<bool>());
+  EXPECT_FALSE(written(leaking, share, 0.98 * kNorm).any().item<bool>());
+  EXPECT_FALSE(written(problem, share, 1.02 * kNorm).any().item<bool>());
+  const at::Tensor last = at::tensor({2L}, at::kLong);
+  EXPECT_TRUE(written(leaking.select(last), share.index_select(0, last), 1.02 * kNorm).all().item<bool>());
+}
+
 }  // namespace
 }  // namespace rebound

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "rebound/report/certificate.h"
 #include "rebound/report/glossary.h"
 #include "rebound/report/reproduce.h"
@@ -46,6 +48,9 @@ TEST(ExampleDataTest, FeaturesThatMovedMostAreListedByRowAndExample) {
   EXPECT_EQ(lists[0].at("prompt"), 1);
   ASSERT_EQ(lists[0].at("features").size(), 5u);
   EXPECT_EQ(lists[0].at("features")[2], Json::array({"blocks.12 · 2", 0.3333}));
+  input.summary.defence = {{"clamps", {{{"site", "blocks.12"}, {"direction", "add"}}}}};
+  const Json of_direction = example_data(input, {}).at("moved");
+  EXPECT_EQ(of_direction[0].at("features")[0][0], "blocks.12 · direction");
 }
 
 TEST(ExampleDataTest, SeveralTriesKeepOutcomeScoreAndBudgetAlone) {
@@ -55,6 +60,15 @@ TEST(ExampleDataTest, SeveralTriesKeepOutcomeScoreAndBudgetAlone) {
   EXPECT_FALSE(rows[2].at("results").contains("drift_pre_rel"));
   EXPECT_TRUE(rows[3].at("results").contains("minimal_budget"));
   EXPECT_EQ(rows[3].at("results").at("variant"), Json({"target 0", "target 1"}));
+}
+
+TEST(ExampleDataTest, OnlyWhatWasSearchedOrScoredHasAScore) {
+  ReportInput input = stored_audit();
+  const Json rows = example_data(input, {}).at("rows");
+  EXPECT_FALSE(rows[0].at("results").at("score")[0].is_null());
+  EXPECT_TRUE(rows[3].at("results").at("score")[0].is_null()) << "a search for the smallest norm";
+  input.results[0].termination = "measured";
+  EXPECT_TRUE(std::isnan(score_of(input.results[0])));
 }
 
 TEST(ExampleDataTest, RedactedDataHoldNoText) {

@@ -29,6 +29,16 @@ TEST(FigureTest, EstimatesAndCountsReadAsOneFigure) {
   EXPECT_EQ(show_json({3, 17, 4}), "3, 17, 4");
 }
 
+TEST(FigureTest, EditsReadAsWords) {
+  Json edit = {{"features", {3, 8}},
+               {"edit", {{"kind", "set"}, {"value", {-5, 2.5}}, {"when", "active_only"}}},
+               {"positions", "all"}};
+  EXPECT_EQ(show_json(edit), "features 3, 8 set to -5, 2.5 where active");
+  edit["edit"] = {{"kind", "scale"}, {"value", 0}, {"when", "always"}};
+  edit["positions"] = {-1};
+  EXPECT_EQ(show_json(edit), "features 3, 8 times 0 everywhere, positions: -1");
+}
+
 TEST(FigureTest, FitCutsInTheMiddleByCodePoints) {
   EXPECT_EQ(fit("abcdefgh", 8), "abcdefgh");
   EXPECT_EQ(fit("abcdefgh", 5), "ab…gh");

@@ -67,6 +67,30 @@ TEST(LoadSaeTest, AReleaseForAFormatWithoutRegistryIsRefused) {
             "--release: got some/row for format gemma_scope");
 }
 
+TEST(LoadSaeTest, AnArchitectureForFilesThatNameTheirsIsRefused) {
+  const fs::path path = FormatCase("gemma_scope_res").path();
+  expect_in(message_of<ConfigError>([&] { load_sae(path, {.architecture = "TopK"}); }),
+            "--architecture: got TopK for format gemma_scope");
+}
+
+TEST(LoadSaeTest, AScaleForFilesThatLeaveNoneOpenIsRefused) {
+  for (const char* name : {"saelens_transcoder", "llama_scope", "gemma_scope_res"}) {
+    const fs::path path = FormatCase(name).path();
+    expect_in(message_of<ConfigError>([&] { load_sae(path, {.norm_scaling_factor = 2.0}); }),
+              "--norm-scaling-factor: got 2 for ");
+  }
+  const Sae sae = load_sae(FormatCase("llama_scope_r1").path(), {.norm_scaling_factor = 2.0});
+  EXPECT_EQ(fold_of(sae, "scale").value, 2.0);
+}
+
+TEST(LoadSaeTest, ATransposedSkipForFilesWithoutOneIsRefused) {
+  for (const char* name : {"saelens_skip_transcoder", "gemma_scope_2_res"}) {
+    const fs::path path = FormatCase(name).path();
+    expect_in(message_of<ConfigError>([&] { load_sae(path, {.transposed_skip = true}); }),
+              "--transposed-skip: got it for ");
+  }
+}
+
 TEST(LoadSaeTest, BothSchemasOfAePtAreToldApart) {
   const Sae plain = FormatCase("dictionary_learning_BatchTopKSAE").load();
   EXPECT_THROW(fold_of(plain, "bias_scale"), DataError);

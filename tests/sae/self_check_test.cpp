@@ -60,5 +60,22 @@ TEST(SelfCheckTest, ABadFitIsRefusedWithItsCause) {
   EXPECT_NO_THROW(require_good_fit(check));
 }
 
+// What the SAE was trained with is in its metadata, what it is used with in the texts.
+TEST(SelfCheckTest, TextsWithoutTheBosOfTrainingAreNamed) {
+  const at::NoGradGuard no_grad;
+  const Transformer model = tiny_transformer();
+  const auto line = [&](bool trained_with_bos, const std::vector<std::vector<int64_t>>& texts) {
+    SaeConfig config = tiny_sae(SaeKind::kJumpRelu).config();
+    config.metadata["prepend_bos"] = trained_with_bos;
+    const Sae sae(config, tiny_sae(SaeKind::kJumpRelu).weights());
+    return self_check(sae, model, TokenBatch::from(texts)).summary();
+  };
+  const std::vector<std::vector<int64_t>> with = {{1, 5, 9, 3}, {1, 7, 2, 30}},
+                                          without = {{5, 9, 3, 4}, {7, 2, 30, 8}};
+  EXPECT_TRUE(line(true, with).ends_with("; trained with BOS")) << line(true, with);
+  EXPECT_TRUE(line(true, without).ends_with("these texts begin without"));
+  EXPECT_EQ(line(false, without).find("BOS"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace rebound

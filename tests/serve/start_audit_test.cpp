@@ -55,6 +55,19 @@ TEST(StartAuditTest, TheOwnDefenceIsThePresets) {
   EXPECT_EQ(spec["sae"], "");
 }
 
+TEST(StartAuditTest, SoManyPromptsAsAskedFor) {
+  const Json ioi = spec_for({{"behaviour", "ioi"}, {"prompts", 5}});
+  EXPECT_EQ(ioi["behaviour"]["n_test"], 5);
+  EXPECT_EQ(ioi["behaviour"]["n_train"], spec_for({{"behaviour", "ioi"}})["behaviour"]["n_train"]);
+  EXPECT_EQ(spec_for({{"behaviour", "ioi"}})["behaviour"]["n_test"], 64);
+  EXPECT_EQ(spec_for({{"behaviour", "refusal-benign"}, {"prompts", 3}})["behaviour"]["n_test"], 3);
+  for (const char* name : {"facts", "mcq", "toy-leaky"}) {
+    EXPECT_THROW(spec_for({{"behaviour", name}, {"prompts", 3}}), ConfigError) << name;
+  }
+  EXPECT_THROW(spec_for({{"behaviour", "ioi"}, {"prompts", -1}}), ConfigError);
+  EXPECT_THROW(spec_for({{"behaviour", "ioi"}, {"prompts", 10'001}}), ConfigError);
+}
+
 TEST(StartAuditTest, WhatABehaviourCannotTakeIsSaid) {
   const auto message = [](Json request, const Json& clamps) {
     request["defence"] = "clamps";

@@ -47,7 +47,7 @@ inline Transformer tiny_transformer(uint64_t seed = 1, const ModelConfig& config
   }
   weights.final_norm = 1 + random_tensor(rng, {d}, 0.1);
   weights.head =
-      config.tie_word_embeddings ? weights.embed : random_tensor(rng, {config.vocab_size, d});
+      config.tie_word_embeddings ? weights.embed : Matrix(random_tensor(rng, {config.vocab_size, d}));
   return Transformer(config, std::move(weights));
 }
 

@@ -9,6 +9,8 @@
 
 namespace rebound {
 
+class Store;
+
 // A request that the undefended model answers and the defended one refuses.
 struct AnswerFlip {
   const PosedRequest* posed = nullptr;
@@ -24,6 +26,7 @@ struct AnswerBatch {
   // Answers of other flips to write in place of the own one; [draw][flip]. Empty: none to take.
   std::vector<std::vector<std::vector<int64_t>>> foreign_answers;
   int64_t first_flip = 0;  // how many flips of the run stand before the batch's
+  const Store* store = nullptr;  // of the run, what earlier rows found; null outside a run
 
   std::vector<std::vector<int64_t>> prompts() const;
   std::vector<std::vector<int64_t>> base_answers() const;

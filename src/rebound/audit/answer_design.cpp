@@ -4,12 +4,13 @@
 
 #include <algorithm>
 
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/progress.h"
-#include "rebound/behaviour/project_path.h"
 #include "rebound/intervene/contrast.h"
 #include "rebound/intervene/defence.h"
 #include "rebound/intervene/direction_clamp.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/sae_lens_format.h"
 
 namespace rebound {
@@ -26,8 +27,9 @@ std::map<Site, double> sink_norms(const AnswerSubject& subject, const std::vecto
   Hooks hooks;
   hooks.capture.insert(sites.begin(), sites.end());
   const RunOutput run = subject.model->run(tokens, {.hooks = hooks});
+  const Rows rows = on_device(tokens, subject.model->device()).rows();
   std::map<Site, double> norms;
-  for (const Site& site : sites) norms[site] = sink_norm_of(run.activations.at(site), tokens.rows());
+  for (const Site& site : sites) norms[site] = sink_norm_of(run.activations.at(site), rows);
   return norms;
 }
 
@@ -71,12 +73,12 @@ AnswerDesign design_features(const AnswerAuditSpec& spec, const AnswerSubject& s
   AnswerDesign design;
   std::vector<Site> sites;
   for (const std::string& folder : spec.defence.saes) {
-    const auto sae = std::make_shared<const Sae>(load_sae(find_project_path(folder)));
+    const auto sae = std::make_shared<const Sae>(load_sae(find_sae(folder)).to(subject.model->device()));
     check_fits(*sae, subject.model->config());
     const AnswerMeanOptions options{.most_tokens = kContrastTokens};
     const at::Tensor difference = answer_mean_code(*subject.model, *sae, contrast.refusing, options) -
                                   answer_mean_code(*subject.model, *sae, contrast.complying, options);
-    const auto [values, order] = difference.sort(-1, /*descending=*/true);
+    const auto [values, order] = difference.cpu().sort(-1, /*descending=*/true);
     AnswerDesign::Part part{parse_site(sae->config().hook_name), {}, sae, {}, {}, 0};
     std::vector<std::pair<int64_t, double>> chosen;
     for (int64_t i = 0; i < std::min(most, sae->d_sae()); ++i) {
@@ -101,7 +103,8 @@ at::Tensor written(const AnswerDesign::Part& part, size_t count) {
   const Sae::Features features(part.features.begin(), part.features.begin() + static_cast<std::ptrdiff_t>(count));
   const std::vector<double> differences(part.differences.begin(),
                                         part.differences.begin() + static_cast<std::ptrdiff_t>(count));
-  return at::matmul(at::tensor(differences).to(at::kFloat), part.sae->decoder_rows(features));
+  const at::Tensor weights = at::tensor(differences).to(at::kFloat).to(part.sae->device());
+  return at::matmul(weights, part.sae->decoder_rows(features));
 }
 
 }  // namespace

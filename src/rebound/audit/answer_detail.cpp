@@ -42,7 +42,7 @@ Json most_moved(const std::string& site,
                 const at::Tensor& shift,
                 const std::vector<int64_t>& features) {
   Json moved = Json::array();
-  const at::Tensor values = shift.to(at::kDouble).contiguous();
+  const at::Tensor values = shift.cpu().to(at::kDouble).contiguous();
   for (size_t k = 0; k < features.size(); ++k) {
     const double value = values[static_cast<int64_t>(k)].item<double>();
     if (!(value > 0) || !std::isfinite(value)) continue;
@@ -55,10 +55,10 @@ Json most_moved(const std::string& site,
 void add_detail(const CrossProblem& problem, const CrossRun& run, std::vector<Json>& figures) {
   const at::NoGradGuard no_grad;
   const at::Tensor mask = problem.is_real().unsqueeze(-1);
-  at::Tensor squares = at::zeros({problem.size(), problem.n_rows()});
+  at::Tensor squares = at::zeros_like(problem.is_real(), at::kFloat);
   for (const at::Tensor& effective : run.effective)
     squares = squares + (effective * mask).square().sum(-1);
-  const at::Tensor norms = squares.sqrt(), lengths = problem.is_real().sum(1);
+  const at::Tensor norms = squares.sqrt().cpu(), lengths = problem.is_real().sum(1).cpu();
   for (size_t i = 0; i < figures.size(); ++i) {
     const auto example = static_cast<int64_t>(i);
     Json by_position = Json::array();

@@ -90,7 +90,7 @@ void add_answer_nll(const AnswerBatch& batch, const std::vector<std::vector<int6
   for (size_t i = 0; i < answers.size(); ++i) {
     if (answers[i].empty()) continue;
     const at::Tensor own = log_probs[static_cast<int64_t>(i)].slice(0, 0, static_cast<int64_t>(answers[i].size()));
-    const at::Tensor tokens = at::tensor(answers[i], at::kLong).unsqueeze(1);
+    const at::Tensor tokens = at::tensor(answers[i], at::kLong).unsqueeze(1).to(own.device());
     results[i].figures["answer_nll"] = finite_or_null(-own.gather(1, tokens).mean().item<double>());
   }
 }

@@ -9,6 +9,7 @@
 #include "rebound/audit/answer_search.h"
 #include "rebound/base/error.h"
 #include "rebound/base/progress.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/sinks.h"
 
 namespace rebound {
@@ -59,8 +60,9 @@ Hooks perturbed_hooks(const AnswerBatch& batch,
 }
 
 at::Tensor window_mask(const AnswerStates& states, const std::string& window) {
-  const at::Tensor position = at::arange(states.counted.size(1)).unsqueeze(0);
-  const at::Tensor first = at::tensor(states.first_row, at::kLong).unsqueeze(1);
+  const at::Device device = states.counted.device();
+  const at::Tensor position = at::arange(states.counted.size(1), device).unsqueeze(0);
+  const at::Tensor first = at::tensor(states.first_row, at::kLong).unsqueeze(1).to(device);
   return states.counted & (window == "request" ? position <= first : position >= first);
 }
 
@@ -70,7 +72,7 @@ std::vector<double> distances(const at::Tensor& x, const at::Tensor& base, const
   const auto norm = [&](const at::Tensor& value) {
     return (value * kept).to(at::kDouble).flatten(1).norm(2, -1);
   };
-  const at::Tensor ratio = (norm(x - base) / norm(base)).contiguous();
+  const at::Tensor ratio = (norm(x - base) / norm(base)).cpu().contiguous();
   return {ratio.data_ptr<double>(), ratio.data_ptr<double>() + ratio.numel()};
 }
 
@@ -155,7 +157,7 @@ AnswerStates states_of_batch(const AnswerReplay& replay,
   chosen.flips.clear();
   for (const int64_t place : replay.recovered[b])
     chosen.flips.push_back(batch.flips[static_cast<size_t>(place)]);
-  const at::Tensor index = at::tensor(replay.recovered[b], at::kLong);
+  const at::Tensor index = at::tensor(replay.recovered[b], at::kLong).to(solution.delta.device());
   return answer_states(chosen, site, solution.delta.index_select(0, index));
 }
 
@@ -201,7 +203,7 @@ AnswerStates answer_states(const AnswerBatch& batch, const Site& site, const at:
     states.recovered =
         resid_under(model, tokens, site, perturbed_hooks(batch, run, states.first_row));
   }
-  states.counted = counted_tokens(states.base, tokens.rows());
+  states.counted = counted_tokens(states.base, on_device(tokens, model.device()).rows());
   return states;
 }
 

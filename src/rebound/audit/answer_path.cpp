@@ -11,6 +11,7 @@
 #include "rebound/audit/answer_judge.h"
 #include "rebound/audit/answer_search.h"
 #include "rebound/audit/path_report.h"
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/behaviour/project_path.h"
@@ -134,7 +135,8 @@ PathDictionaries load_path_dictionaries(const AnswerAuditSpec& spec,
   std::vector<std::shared_ptr<const Sae>> saes;
   std::map<std::string, std::string> name_at;
   for (const std::string& folder : folders) {
-    saes.push_back(std::make_shared<const Sae>(load_sae(folder)));
+    saes.push_back(
+        std::make_shared<const Sae>(load_sae(find_sae(folder)).to(subject.model->device())));
     check_fits(*saes.back(), subject.model->config());
     name_at[saes.back()->config().hook_name] = name_of_folder(folder);
   }
@@ -142,7 +144,8 @@ PathDictionaries load_path_dictionaries(const AnswerAuditSpec& spec,
   for (size_t i = 0; i < plan.size(); ++i) {
     const bool is_own = !dictionaries.of_site[i].clamped.empty();
     if (is_own) {
-      dictionaries.names.push_back(concat("the clamp's own (d_sae ", dictionaries.of_site[i].sae->d_sae(), ")"));
+      dictionaries.names.push_back(
+          concat("the clamp's own (d_sae ", dictionaries.of_site[i].sae->d_sae(), ")"));
       continue;
     }
     const auto found = name_at.find(to_string(plan.clamps()[i]->site()));
@@ -174,11 +177,12 @@ Json attribute_answers(const AnswerBatch& batch,
     options.ids.push_back(flip.index);
     requests.push_back(flip.posed->request.id);
   }
-  const CrossSplit found = split_cross(problem,
-                                       solution.delta.index_select(0, index),
-                                       cross_rung_of(row.constraint).projected,
-                                       dictionaries.of_site,
-                                       options);
+  const CrossSplit found =
+      split_cross(problem,
+                  solution.delta.index_select(0, index.to(solution.delta.device())),
+                  cross_rung_of(row.constraint).projected,
+                  dictionaries.of_site,
+                  options);
   std::vector<at::Tensor> variants = path_variants(found.split);
   Json json = to_json(path_figures(found.split, replay_scores(problem, variants)));
   // Nothing in place is the defended answer, which is a refusal.

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include "rebound/audit/answer_judge.h"
 #include "rebound/audit/answer_search.h"
@@ -175,6 +176,42 @@ std::vector<StoredResult> run_inject(const AnswerRowSpec& row, const AnswerBatch
   return all;
 }
 
+// The flips that the row did not recover, searched again with a leak that needs half of the budget;
+// recovered means that greedy decoding would then write the whole target.
+std::vector<StoredResult> run_power(const AnswerRowSpec& row, const AnswerBatch& batch) {
+  AnswerBatch missed = batch;
+  missed.flips.clear();
+  std::set<int64_t> recovered;
+  for (const StoredResult& result : batch.store->results(row.name())) {
+    if (result.recovered) recovered.insert(result.prompt);
+  }
+  for (const AnswerFlip& flip : batch.flips) {
+    if (!recovered.count(flip.index)) missed.flips.push_back(flip);
+  }
+  if (missed.flips.empty()) return {};
+  const auto started = Clock::now();
+  const CrossProblem problem = missed.problem(*batch.subject->search, missed.base_answers());
+  Rng rng({batch.spec->seed, static_cast<uint64_t>(batch.first_flip), 73});
+  const at::Tensor direction = at::tensor(rng.normals(problem.model().d_model()));
+  const CrossSolution solution =
+      search_answers(missed, row, problem.with_leak(direction, row.budget / 2));
+  std::vector<StoredResult> results;
+  for (size_t i = 0; i < missed.flips.size(); ++i) {
+    const auto place = static_cast<int64_t>(i);
+    StoredResult result;
+    result.prompt = missed.flips[i].index;
+    result.recovered = solution.is_won[i];
+    result.score = solution.score[place].item<double>();
+    result.recheck_score = kNotMeasured;
+    result.figures["norm"] = solution.norm[place].item<double>();
+    result.steps = solution.steps[i];
+    result.seconds = seconds_since(started) / static_cast<double>(missed.flips.size());
+    result.termination = to_string(solution.termination[i]);
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
 RowSummary head_of(const AnswerRowSpec& row) {
   RowSummary head;
   head.name = row.name();
@@ -231,6 +268,8 @@ std::vector<AnswerRow> answer_rows(const AnswerAuditSpec& spec) {
       return random_answers(headline, batch);
     }));
   }
+  rows.push_back(control(
+      headline, "power", [=](const AnswerBatch& batch) { return run_power(headline, batch); }));
   if (spec.controls.inject_answers > 0) {
     rows.push_back(control(
         headline, "inject", [=](const AnswerBatch& batch) { return run_inject(headline, batch); }));

@@ -22,7 +22,8 @@ struct AnswerRow {
   std::function<FinishedBatch(const AnswerBatch&)> run;
 };
 
-// Attacks of the spec, then the controls of its headline row: clamp_only, random, inject.
+// Attacks of the spec, then the controls of its headline row: clamp_only, random, power (the flips
+// that it missed, with a leak planted in the model), inject.
 std::vector<AnswerRow> answer_rows(const AnswerAuditSpec& spec);
 
 }  // namespace rebound

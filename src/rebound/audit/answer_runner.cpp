@@ -21,6 +21,7 @@
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
 #include "rebound/base/rng.h"
+#include "rebound/model/device.h"
 #include "rebound/model/precision_gap.h"
 
 namespace rebound {
@@ -96,6 +97,7 @@ class AnswerRun {
   AnswerBatch batch_of(size_t first) const {
     AnswerBatch batch{&subject_, &spec_, defence_.plan, {}, {}};
     batch.first_flip = static_cast<int64_t>(first);
+    batch.store = &store_;
     const size_t end = std::min(flips_.size(), first + static_cast<size_t>(spec_.batch));
     batch.flips.assign(flips_.begin() + static_cast<std::ptrdiff_t>(first),
                        flips_.begin() + static_cast<std::ptrdiff_t>(end));
@@ -193,6 +195,7 @@ class AnswerRun {
     }
     summary.environment = describe_build();
     summary.environment["dtype"] = spec_.dtype;
+    summary.environment["device"] = describe_device(subject_.model->device());
     if (subject_.search != subject_.model) {
       summary.environment["precision"] =
           precision_gap(*subject_.search, *subject_.model, subject_.test.front().ids).to_json();

@@ -6,6 +6,7 @@
 
 #include "rebound/audit/read_field.h"
 #include "rebound/base/error.h"
+#include "rebound/model/transformer.h"
 
 namespace rebound {
 namespace {
@@ -196,10 +197,7 @@ void AnswerAuditSpec::validate() const {
     require<ConfigError>(count > 0, "feature_counts: got ", count, ", expected > 0");
   }
   require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
-  require<ConfigError>(dtype == "float32" || dtype == "bfloat16",
-                       "dtype: got \"",
-                       dtype,
-                       "\", expected float32 or bfloat16");
+  dtype_named(dtype);  // for its check
   require<ConfigError>(!rows.empty(), "rows: got none, expected at least one");
   std::set<std::string> names;
   for (const AnswerRowSpec& row : rows) {
@@ -266,6 +264,7 @@ AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
   require<ConfigError>(seed >= 0, where, ".seed: got ", seed, ", expected >= 0");
   spec.seed = static_cast<uint64_t>(seed);
   read_field(in, "dtype", spec.dtype);
+  read_field(in, "device", spec.device);
   read_field(in, "trace", spec.trace);
   in.finish();
   spec.validate();
@@ -277,40 +276,42 @@ Json to_json(const AnswerAuditSpec& spec) {
   for (const AnswerRowSpec& row : spec.rows) rows.push_back(to_json(row));
   const AnswerBehaviourSpec& b = spec.behaviour;
   const AnswerDefenceSpec& d = spec.defence;
-  return {{"model", spec.model},
-          {"behaviour",
-           {{"kind", b.kind},
-            {"requests", b.requests},
-            {"n_train", b.n_train},
-            {"n_test", b.n_test},
-            {"ids", b.ids},
-            {"manifest", b.manifest}}},
-          {"defence",
-           {{"kind", d.kind},
-            {"layers", d.layers},
-            {"saes", d.saes},
-            {"features", d.features},
-            {"edits", d.edits},
-            {"strengths", d.strengths},
-            {"strength", d.strength ? Json(*d.strength) : Json()},
-            {"max_degenerate", d.max_degenerate},
-            {"n_safe", d.n_safe}}},
-          {"rows", rows},
-          {"controls",
-           {{"on", spec.controls.is_on},
-            {"random_draws", spec.controls.random_draws},
-            {"inject_answers", spec.controls.inject_answers}}},
-          {"attribution",
-           {{"on", spec.attribution.is_on},
-            {"saes", spec.attribution.saes},
-            {"top_k", spec.attribution.top_k}}},
-          {"feature_counts", spec.feature_counts},
-          {"target_tokens", spec.target_tokens},
-          {"max_new_tokens", spec.max_new_tokens},
-          {"batch", spec.batch},
-          {"seed", spec.seed},
-          {"dtype", spec.dtype},
-          {"trace", spec.trace}};
+  Json json = {{"model", spec.model},
+               {"behaviour",
+                {{"kind", b.kind},
+                 {"requests", b.requests},
+                 {"n_train", b.n_train},
+                 {"n_test", b.n_test},
+                 {"ids", b.ids},
+                 {"manifest", b.manifest}}},
+               {"defence",
+                {{"kind", d.kind},
+                 {"layers", d.layers},
+                 {"saes", d.saes},
+                 {"features", d.features},
+                 {"edits", d.edits},
+                 {"strengths", d.strengths},
+                 {"strength", d.strength ? Json(*d.strength) : Json()},
+                 {"max_degenerate", d.max_degenerate},
+                 {"n_safe", d.n_safe}}},
+               {"rows", rows},
+               {"controls",
+                {{"on", spec.controls.is_on},
+                 {"random_draws", spec.controls.random_draws},
+                 {"inject_answers", spec.controls.inject_answers}}},
+               {"attribution",
+                {{"on", spec.attribution.is_on},
+                 {"saes", spec.attribution.saes},
+                 {"top_k", spec.attribution.top_k}}},
+               {"feature_counts", spec.feature_counts},
+               {"target_tokens", spec.target_tokens},
+               {"max_new_tokens", spec.max_new_tokens},
+               {"batch", spec.batch},
+               {"seed", spec.seed},
+               {"dtype", spec.dtype},
+               {"trace", spec.trace}};
+  if (spec.device != "cpu") json["device"] = spec.device;
+  return json;
 }
 
 }  // namespace rebound

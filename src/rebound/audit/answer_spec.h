@@ -74,7 +74,8 @@ struct AnswerAuditSpec {
   VerdictSpec verdict;
   int64_t batch = 8;  // requests per unit of work and of resume
   uint64_t seed = 0;
-  std::string dtype = "bfloat16";  // while searching; answers are generated in float32
+  std::string dtype = "bfloat16";  // while searching (run_memory.h); answers are generated in float32
+  std::string device = "cpu";      // where the model runs (model/device.h)
   bool trace = false;              // score, drift and norm of every step are stored
 
   // The first forward_projection attack, else the last attack that is not at the input, else the

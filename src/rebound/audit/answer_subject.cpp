@@ -6,11 +6,14 @@
 #include <filesystem>
 #include <map>
 
+#include "rebound/audit/run_memory.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/progress.h"
 #include "rebound/behaviour/project_path.h"
 #include "rebound/io/hub_cache.h"
+#include "rebound/model/device.h"
 #include "rebound/model/generate_batch.h"
 
 namespace rebound {
@@ -62,9 +65,12 @@ AnswerSubject load_answer_subject(const AnswerAuditSpec& spec) {
   AnswerSubject subject;
   const std::string path = find_model(spec.model);
   say(concat("loading ", path));
-  subject.model = std::make_shared<const Transformer>(load_model(path));
-  subject.search = spec.dtype == "float32" ? subject.model
-                                           : std::make_shared<const Transformer>(subject.model->to(at::kBFloat16));
+  subject.model = std::make_shared<const Transformer>(load_model(path, whole_form(spec.dtype)));
+  if (const at::Device device = device_named(spec.device); !device.is_cpu()) {
+    subject.model = std::make_shared<const Transformer>(subject.model->to(device));
+    if (device.is_cuda()) limit_workers(1);
+  }
+  subject.search = searched_in(spec.dtype, subject.model);
   subject.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(path));
   auto chat = load_chat_template(path);
   require<DataError>(chat.has_value(), path, ": got no chat template, expected one (answers are given in a chat)");

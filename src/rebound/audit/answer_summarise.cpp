@@ -1,9 +1,11 @@
 #include "rebound/audit/answer_summarise.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "rebound/audit/answer_rows.h"
+#include "rebound/audit/power.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/audit/summarise.h"
 #include "rebound/base/error.h"
@@ -59,6 +61,7 @@ AuditSummary summarise_answers(const AnswerSummaryInput& in) {
   std::map<std::string, Results> by_row;
   for (const RowSummary& head : in.heads) {
     by_row[head.name] = in.store.results(head.name);
+    if (head.control == "power" && by_row[head.name].empty()) continue;  // nothing was missed
     summary.rows.push_back(summarise_one(head, by_row[head.name], in.clusters));
   }
   const std::string name = in.spec.headline().name();
@@ -93,6 +96,11 @@ AuditSummary summarise_answers(const AnswerSummaryInput& in) {
     if (!free.empty()) verdict.binding_share = binding / static_cast<double>(free.size());
     break;
   }
+  const auto power = std::find_if(summary.rows.begin(), summary.rows.end(), [&](const RowSummary& row) {
+    return row.name == "power/" + name;
+  });
+  verdict.has_power_failed =
+      power != summary.rows.end() && power->n_valid > 0 && power->rate < kNeededPower;
   summary.headline["row"] = name;
   summary.headline["above_random"] = estimate_json(verdict.above_random);
   summary.headline["above_injected"] = estimate_json(verdict.above_injected);

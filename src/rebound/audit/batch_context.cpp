@@ -9,7 +9,7 @@ namespace rebound {
 namespace {
 
 std::vector<double> read_column(const at::Tensor& tensor) {
-  const at::Tensor values = tensor.to(at::kDouble).contiguous();
+  const at::Tensor values = tensor.cpu().to(at::kDouble).contiguous();
   return {values.data_ptr<double>(), values.data_ptr<double>() + values.numel()};
 }
 
@@ -106,7 +106,10 @@ Contests BatchContext::recovery_contests(Objective objective) const {
     prompts.push_back(flip.prompt);
     goal.push_back(objective == Objective::kMatchBase ? static_cast<float>(flip.base_score) : 0.0f);
   }
-  return {at::tensor(target, at::kLong), wrong_tokens(prompts), at::tensor(goal)};
+  const at::Device device = subject->search->device();
+  return {at::tensor(target, at::kLong).to(device),
+          wrong_tokens(prompts).to(device),
+          at::tensor(goal).to(device)};
 }
 
 Problem BatchContext::problem(const Contests& contests, ThreatModel threat, Objective objective,
@@ -120,7 +123,7 @@ Problem BatchContext::problem(const Contests& contests, ThreatModel threat, Obje
   problem.contests = contests;
   problem.base_log_probs = base_log_probs;
   problem.perturbed = perturbed;
-  problem.budget = at::full({size()}, budget, at::kFloat);
+  problem.budget = at::full({size()}, budget, defended.resid().options());
   return problem;
 }
 

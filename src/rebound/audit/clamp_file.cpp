@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/intervene/defence.h"
 #include "rebound/intervene/direction_clamp.h"
@@ -43,10 +44,10 @@ at::Tensor read_direction(const Json& json, const std::string& where) {
   return at::tensor(json.get<std::vector<double>>(), at::kDouble).to(at::kFloat);
 }
 
-std::shared_ptr<const Clamp> read_direction_clamp(ObjectReader& in, const std::string& where) {
+std::shared_ptr<const Clamp> read_direction_clamp(ObjectReader& in, const std::string& where, const Transformer& model) {
   DirectionClamp::Options options;
   const Site site = with_context(where + ".site", [&] { return parse_site(in.get<std::string>("site")); });
-  const at::Tensor direction = read_direction(in.at("direction"), where + ".direction");
+  const at::Tensor direction = read_direction(in.at("direction"), where + ".direction").to(model.device());
   ObjectReader edit(in.at("edit"), where + ".edit");
   options.edit = parse_direction_edit(edit.get<std::string>("kind"));
   options.strength = edit.get("strength", 1.0);
@@ -58,7 +59,7 @@ std::shared_ptr<const Clamp> read_direction_clamp(ObjectReader& in, const std::s
 }
 
 std::shared_ptr<const Clamp> read_feature_clamp(ObjectReader& in, const std::string& where, const Transformer& model) {
-  const auto sae = std::make_shared<const Sae>(load_sae(in.get<std::string>("sae")));
+  const auto sae = std::make_shared<const Sae>(load_sae(find_sae(in.get<std::string>("sae"))).to(model.device()));
   check_fits(*sae, model.config());
   FeatureEdit edit;
   edit.features = in.get<std::vector<int64_t>>("features");
@@ -90,7 +91,7 @@ std::vector<std::shared_ptr<const Clamp>> read_clamps(const Json& list, const Tr
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string where = concat("defence.edits[", i, "]");
     ObjectReader in(list[i], where);
-    clamps.push_back(in.has("sae") ? read_feature_clamp(in, where, model) : read_direction_clamp(in, where));
+    clamps.push_back(in.has("sae") ? read_feature_clamp(in, where, model) : read_direction_clamp(in, where, model));
   }
   return clamps;
 }

@@ -2,7 +2,7 @@
 //
 //   {"site": "blocks.10.hook_resid_pre", "direction": [0.1, ...] or "file.safetensors#name",
 //    "edit": {"kind": "add", "strength": 0.5}, "positions": "all", "sink_norm": 1200}
-//   {"sae": "assets/sae/NAME", "features": [3, 8],
+//   {"sae": "assets/sae/NAME" or "ORG/NAME:PATH" of the hub, "features": [3, 8],
 //    "edit": {"kind": "scale", "value": 3, "when": "active_only"}, "positions": "all", "sink_norm": 1200}
 //
 // "value" is a number or one for each feature. Without "sink_norm" only position 0 counts as a sink.

@@ -73,9 +73,9 @@ at::Tensor scaled_to(const at::Tensor& delta, const at::Tensor& norm) {
 FinishedBatch run_random(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
   const Constraint constraint(rung_of(spec.constraint), *context.subject->sae, context.defence->features());
   const at::Tensor attack = load_delta(environment.store, spec.name(), environment.batch_index);
-  const at::Tensor norm = attack.defined() ? attack.flatten(1).norm(2, -1)
-                                           : at::full({context.size()}, spec.budget);
   const Problem problem = recovery_problem(spec, context);
+  const at::Tensor norm = attack.defined() ? attack.flatten(1).norm(2, -1).to(problem.budget.device())
+                                           : at::full_like(problem.budget, spec.budget);
   FinishedBatch finished;
   for (int64_t draw = 0; draw < environment.spec.controls.random_draws; ++draw) {
     const at::Tensor delta = scaled_to(random_delta(context, constraint, environment.spec.seed, draw), norm);
@@ -121,9 +121,10 @@ FinishedBatch run_random_features(const RowSpec& spec, const BatchContext& conte
 // The headline's perturbation on the undefended run: "recovered" counts prompts whose score it
 // raises there at least as much as under the clamp, that is, a generic booster.
 FinishedBatch run_unclamped(const RowSpec& spec, const BatchContext& context, const RowEnvironment& environment) {
-  const at::Tensor delta = load_delta(environment.store, spec.name(), environment.batch_index);
-  if (!delta.defined()) return {};
+  const at::Tensor stored = load_delta(environment.store, spec.name(), environment.batch_index);
+  if (!stored.defined()) return {};
   Problem problem = recovery_problem(spec, context);
+  const at::Tensor delta = stored.to(problem.budget.device());
   const at::Tensor clamped = problem.evaluate(problem.perturbed_value(delta), delta).score;
   problem.segment = context.base;
   const at::Tensor unclamped = problem.evaluate(problem.perturbed_value(delta), delta).score;
@@ -160,7 +161,7 @@ FinishedBatch run_wrong_rule(const RowSpec& spec, const BatchContext& context, c
   if (!environment.train || pool.size() < 3) return {};
   const BatchContext& train = *environment.train;
   const Contests right = train.recovery_contests(Objective::kLogitDiff);
-  const at::Tensor ids = at::tensor(pool, at::kLong);
+  const at::Tensor ids = at::tensor(pool, at::kLong).to(right.target.device());
   const at::Tensor distance = (train.defended_logits.index_select(1, ids).mean(0) -
                                train.defended_logits.gather(1, right.target.unsqueeze(1)).mean()).abs();
   const int64_t target = ids[distance.argmin().item<int64_t>()].item<int64_t>();
@@ -177,6 +178,7 @@ FinishedBatch run_wrong_rule(const RowSpec& spec, const BatchContext& context, c
     delta = solve(fit, constraint, {.max_steps = spec.steps, .lr = spec.lr, .is_shared = true}).delta;
     store_delta(environment.store, key, environment.fold, delta);
   }
+  delta = delta.to(right.target.device());
   FinishedBatch finished;
   finished.results = results_of(
       context, context.problem(contests(context), spec.threat_model, Objective::kLogitDiff, spec.budget), delta, false);
@@ -199,7 +201,8 @@ FinishedBatch run_shared_random(const RowSpec& spec, const BatchContext& context
   for (int64_t draw = 0; draw < environment.spec.controls.random_draws; ++draw) {
     Rng rng({environment.spec.seed, static_cast<uint64_t>(draw), 0x73726e64});
     const int64_t d = problem.model->d_model();
-    const at::Tensor noise = constraint.project(at::tensor(rng.normals(d)).view({1, 1, d}));
+    const at::Tensor drawn = at::tensor(rng.normals(d)).to(problem.budget.device());
+    const at::Tensor noise = constraint.project(drawn.view({1, 1, d}));
     for (StoredResult& result : results_of(context, problem, noise / noise.norm() * spec.budget, false)) {
       result.variant = concat("draw ", draw);
       finished.results.push_back(std::move(result));

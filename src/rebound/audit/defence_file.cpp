@@ -8,7 +8,6 @@
 #include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
-#include "rebound/behaviour/project_path.h"
 #include "rebound/io/safetensors.h"
 #include "rebound/model/site.h"
 #include "rebound/sae/sae_hash.h"
@@ -32,12 +31,11 @@ Json read_file(const fs::path& path) {
 SaeFolders sae_folders(ObjectReader& spec, ObjectReader& defence) {
   auto names = defence.get<std::vector<std::string>>("saes", {});
   if (names.empty()) {
-    const auto one = spec.get<std::string>("sae", "");
-    names.push_back(one.empty() ? find_default_sae() : one);
+    names.push_back(spec.get<std::string>("sae", ""));
   }
   SaeFolders folders;
   for (const std::string& name : names) {
-    const std::string folder = find_project_path(name).string();
+    const std::string folder = find_sae(name);
     folders[parse_site(load_sae(folder).config().hook_name)] = folder;
   }
   return folders;
@@ -160,7 +158,7 @@ void save_directions(const AnswerDesign& design, const fs::path& path) {
   std::vector<std::string> names;
   for (const AnswerDesign::Part& part : design.parts) {
     if (!part.direction.defined()) continue;
-    vectors.push_back(part.direction.to(at::kFloat).contiguous());
+    vectors.push_back(part.direction.cpu().to(at::kFloat).contiguous());
     names.push_back(to_string(part.site));
   }
   if (vectors.empty()) return;
@@ -179,7 +177,7 @@ Json sae_hashes(const AnswerAuditSpec& spec) {
   Json hashes = Json::object();
   if (spec.defence.kind != "features") return hashes;
   for (const std::string& name : spec.defence.saes) {
-    const std::string folder = find_project_path(name).string();
+    const std::string folder = find_sae(name);
     hashes[load_sae(folder).config().hook_name] = sae_sha256(folder);
   }
   return hashes;

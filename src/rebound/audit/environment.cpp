@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "rebound/audit/build_version.h"
+#include "rebound/model/device.h"
 #include "rebound/model/precision_gap.h"
 
 namespace rebound {
@@ -24,6 +25,7 @@ Json describe_environment(const Subject& subject, const AuditSpec& spec) {
   const auto hash = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   Json environment = describe_build();
   environment["dtype"] = spec.dtype;
+  environment["device"] = describe_device(subject.model->device());
   if (subject.search != subject.model && !subject.prompts.test.empty()) {
     environment["precision"] =
         precision_gap(*subject.search, *subject.model, subject.prompts.test.front().ids).to_json();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "rebound/behaviour/project_path.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/harvest.h"
 #include "rebound/sae/text_files.h"
 
@@ -22,11 +23,11 @@ at::Tensor firing_counts(const Subject& subject, const TokenBatch& batch) {
   RunOptions options{.hooks = {}, .stop_before_layer = site.layer + 1};
   options.hooks.capture = {site};
   const at::Tensor resid = subject.model->run(batch, options).activations.at(site);
-  const Rows rows = batch.rows();
+  const Rows rows = on_device(batch, resid.device()).rows();
   const at::Tensor counted =
       rows.is_real & (rows.position > 0) & (resid.norm(2, -1) <= subject.statistics.sink_norm);
   const at::Tensor fires = subject.sae->encode(resid.index({counted})) > 0;
-  return at::cat({fires.sum(0).to(at::kDouble),
+  return at::cat({fires.sum(0).cpu().to(at::kDouble),
                   at::full({1}, static_cast<double>(fires.size(0)), at::kDouble)});
 }
 

@@ -22,8 +22,8 @@ constexpr int64_t kPromptsAtOnce =
 std::vector<at::Tensor*> adapted(ModelWeights& weights) {
   std::vector<at::Tensor*> matrices;
   for (LayerWeights& layer : weights.layers) {
-    matrices.push_back(&layer.o);
-    matrices.push_back(&layer.down);
+    matrices.push_back(&layer.o.dense());
+    matrices.push_back(&layer.down.dense());
   }
   return matrices;
 }
@@ -34,9 +34,10 @@ std::vector<at::Tensor> make_adapters(ModelWeights weights, const RelearnOptions
   for (const at::Tensor* matrix : adapted(weights)) {
     const int64_t in = matrix->size(1);
     Rng rng({options.seed, static_cast<uint64_t>(adapters.size()), kAdapterStream});
-    const at::Tensor a = at::tensor(rng.normals(options.rank * in)).to(at::kFloat);
+    const at::Tensor a =
+        at::tensor(rng.normals(options.rank * in)).to(matrix->device(), at::kFloat);
     adapters.push_back(a.view({options.rank, in}) / std::sqrt(static_cast<double>(in)));
-    adapters.push_back(at::zeros({matrix->size(0), options.rank}));
+    adapters.push_back(at::zeros({matrix->size(0), options.rank}, a.options()));
   }
   return adapters;
 }
@@ -53,10 +54,11 @@ Transformer with_adapters(const Transformer& model, const std::vector<at::Tensor
 // -log p(correct) at the last position, summed over the prompts.
 at::Tensor loss_sum(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks) {
   const at::Tensor resid = model.run(prompts.tokens, {.hooks = hooks}).resid;
-  const at::Tensor last = at::tensor(prompts.tokens.lengths, at::kLong) - 1;
+  const at::Tensor last = at::tensor(prompts.tokens.lengths, at::kLong).to(resid.device()) - 1;
   const at::Tensor index = last.view({-1, 1, 1}).expand({-1, 1, resid.size(2)});
   const at::Tensor log_probs = at::log_softmax(model.logits(resid.gather(1, index).squeeze(1)), -1);
-  return -log_probs.gather(1, prompts.correct.unsqueeze(1)).sum();
+  const at::Tensor correct = prompts.correct.to(log_probs.device());
+  return -log_probs.gather(1, correct.unsqueeze(1)).sum();
 }
 
 struct LossAndGradient {

@@ -46,7 +46,7 @@ std::vector<int64_t> gap_matched_targets(const BatchContext& context, const Cont
   for (const at::Tensor& answers : {recovery.target.unsqueeze(1), rivals}) {
     distance.scatter_(1, answers, std::numeric_limits<float>::infinity());
   }
-  const at::Tensor nearest = distance.argmin(1).contiguous();
+  const at::Tensor nearest = distance.argmin(1).cpu().contiguous();
   return {nearest.data_ptr<int64_t>(), nearest.data_ptr<int64_t>() + nearest.numel()};
 }
 
@@ -119,7 +119,9 @@ Contests inject_contests(const BatchContext& context, InjectTarget target, int64
   }
   const auto ids = target == InjectTarget::kUnrelated ? unrelated_targets(context, draw)
                                                       : gap_matched_targets(context, recovery);
-  return {at::tensor(ids, at::kLong), recovery.rival, at::zeros_like(recovery.goal)};
+  return {at::tensor(ids, at::kLong).to(recovery.goal.device()),
+          recovery.rival,
+          at::zeros_like(recovery.goal)};
 }
 
 Row inject_row(const AuditSpec& spec, InjectTarget target) {

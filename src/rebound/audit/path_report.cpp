@@ -56,7 +56,8 @@ Json attribute_batch(const BatchContext& context, const AuditSpec& spec, const S
   if (!delta.defined() || row.threat_model != ThreatModel::kAfterClamp) return nullptr;
   const Problem problem = context.problem(context.recovery_contests(Objective::kLogitDiff), row.threat_model,
                                           Objective::kLogitDiff, row.budget);
-  const PathAttribution paths = attribute_path(problem, delta, {.seed = spec.seed});
+  const PathAttribution paths =
+      attribute_path(problem, delta.to(problem.budget.device()), {.seed = spec.seed});
   Json json = to_json(paths);
   json["top_features"] = paths.top_features;
   return json;

@@ -31,14 +31,15 @@ FinishedBatch run_power(const RowSpec& headline, const BatchContext& context, co
                         .select(at::tensor(left, at::kLong));
   Rng rng({environment.spec.seed, 0x706f776572});
   const int64_t d = problem.model->d_model();
-  const at::Tensor noise = constraint.project(at::tensor(rng.normals(d)).view({1, 1, d})).view({d});
+  const at::Tensor drawn = at::tensor(rng.normals(d)).to(problem.budget.device());
+  const at::Tensor noise = constraint.project(drawn.view({1, 1, d})).view({d});
   problem.leak_direction = noise / noise.norm();
   std::vector<float> gains;
   for (const int64_t i : left) {
     const double gap = -context.flips[static_cast<size_t>(i)].defended_score;
     gains.push_back(static_cast<float>(gap / (headline.budget / 2)));
   }
-  problem.leak_gain = at::tensor(gains);
+  problem.leak_gain = at::tensor(gains).to(problem.budget.device());
   const Solution solution = solve(problem, constraint, {.max_steps = headline.steps, .lr = headline.lr,
                                                         .stop = headline.stop});
   FinishedBatch finished;

@@ -134,7 +134,7 @@ class Ladder {
 // test flips (of the fold) uses the same one.
 at::Tensor fitted_shared_delta(const RowSpec& spec, const RowEnvironment& environment) {
   const at::Tensor known = load_delta(environment.store, spec.name(), environment.fold);
-  if (known.defined()) return known;
+  if (known.defined()) return known.to(environment.train->subject->search->device());
   const BatchContext& train = *environment.train;
   const Constraint constraint(
       rung_of(spec.constraint), *train.subject->sae, train.defence->features());
@@ -283,7 +283,7 @@ StoredResult& add_run_figures(StoredResult& result,
 }
 
 void store_delta(Store& store, const std::string& row, int64_t batch, const at::Tensor& delta) {
-  const at::Tensor flat = delta.to(at::kFloat).contiguous();
+  const at::Tensor flat = delta.cpu().to(at::kFloat).contiguous();
   std::string bytes(sizeof(int64_t) * 3 + static_cast<size_t>(flat.numel()) * sizeof(float), '\0');
   std::memcpy(bytes.data(), flat.sizes().data(), sizeof(int64_t) * 3);
   std::memcpy(bytes.data() + sizeof(int64_t) * 3,

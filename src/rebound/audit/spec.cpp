@@ -5,6 +5,7 @@
 
 #include "rebound/audit/row_spec.h"
 #include "rebound/base/error.h"
+#include "rebound/model/transformer.h"
 
 namespace rebound {
 namespace {
@@ -115,8 +116,7 @@ void AuditSpec::validate() const {
                        behaviour.kind, "\", expected ioi, facts, mcq, toy-leaky, toy-feature-routed or toy-sealed");
   require<ConfigError>(!rows.empty(), "rows: got none, expected at least one");
   require<ConfigError>(batch > 0, "batch: got ", batch, ", expected > 0");
-  require<ConfigError>(dtype == "float32" || dtype == "bfloat16", "dtype: got \"", dtype,
-                       "\", expected float32 or bfloat16");
+  dtype_named(dtype);  // for its check
   require<ConfigError>(controls.random_draws >= 0 && controls.inject_targets >= 0,
                        "controls: got a negative count, expected >= 0");
   require<ConfigError>(!defence.choice.values.empty() && defence.choice.features > 0,
@@ -194,6 +194,7 @@ AuditSpec read_spec(const Json& json, const std::string& where) {
   require<ConfigError>(seed >= 0, where, ".seed: got ", seed, ", expected >= 0");
   spec.seed = static_cast<uint64_t>(seed);
   spec.dtype = in.get("dtype", spec.dtype);
+  spec.device = in.get("device", spec.device);
   spec.trace = in.get("trace", spec.trace);
   spec.sweep = in.get("sweep", spec.sweep);
   in.finish();
@@ -224,7 +225,8 @@ Json to_json(const AuditSpec& spec) {
   const DefenceSpec& d = spec.defence;
   Json edit = {{"kind", to_string(d.edit.kind)}, {"when", to_string(d.edit.when)}};
   edit["value"] = d.is_value_given ? Json(d.edit.value) : Json();
-  return {{"model", spec.model},
+  Json json = {
+          {"model", spec.model},
           {"sae", spec.sae},
           {"hook", spec.hook},
           {"behaviour", behaviour_json(spec)},
@@ -247,6 +249,8 @@ Json to_json(const AuditSpec& spec) {
           {"dtype", spec.dtype},
           {"trace", spec.trace},
           {"sweep", spec.sweep}};
+  if (spec.device != "cpu") json["device"] = spec.device;
+  return json;
 }
 
 }  // namespace rebound

@@ -89,7 +89,8 @@ struct AuditSpec {
   VerdictSpec verdict;
   int64_t batch = 64;  // prompts per unit of work and of resume
   uint64_t seed = 0;
-  std::string dtype = "float32";  // of the model's matrices while searching
+  std::string dtype = "float32";  // of the model's matrices (run_memory.h)
+  std::string device = "cpu";     // where the model runs (model/device.h)
   bool trace = false;
   bool sweep = false;  // facts and mcq: SAEBench's unlearning score (audit/fold_sweep.h)
 

@@ -6,13 +6,16 @@
 #include <set>
 
 #include "rebound/audit/fold_defence.h"
+#include "rebound/audit/run_memory.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/progress.h"
 #include "rebound/behaviour/ioi.h"
 #include "rebound/behaviour/project_path.h"
 #include "rebound/behaviour/toy.h"
 #include "rebound/io/hub_cache.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/sae_hash.h"
 #include "rebound/sae/sae_lens_format.h"
 #include "rebound/sae/self_check.h"
@@ -64,11 +67,11 @@ PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
 
 void load_real(Subject& subject, const AuditSpec& spec) {
   const std::string model = find_model(spec.model);
-  const std::string sae = spec.sae.empty() ? find_default_sae() : find_hub_sae(spec.sae).value_or(spec.sae);
+  const std::string sae = find_sae(spec.sae);
   say(concat("loading ", model));
   subject.sae = std::make_shared<const Sae>(load_sae(sae));
   subject.model =
-      std::make_shared<const Transformer>(load_model(model, load_options_of(*subject.sae, at::kFloat)));
+      std::make_shared<const Transformer>(load_model(model, load_options_of(*subject.sae, whole_form(spec.dtype))));
   check_fits(*subject.sae, subject.model->config());
   const std::string hook = subject.sae->config().hook_name;
   require<ConfigError>(spec.hook.empty() || spec.hook == hook, "hook: got \"", spec.hook,
@@ -80,7 +83,7 @@ void load_real(Subject& subject, const AuditSpec& spec) {
     if (needs_text) throw;  // prompts given as ids need no tokenizer
   }
   subject.model_name = name_of_path(model);
-  subject.sae_name = std::filesystem::path(sae).lexically_normal().filename().string();
+  subject.sae_name = name_of_path(std::filesystem::path(sae).lexically_normal());
   if (std::filesystem::is_regular_file(model)) subject.model_sha256 = sha256_of_file(model);
   subject.sae_sha256 = sae_sha256(sae);
   if (spec.has_folds()) load_facts(subject, spec);
@@ -154,6 +157,17 @@ std::string Subject::token_text(int64_t id) const {
 
 std::string find_default_sae() { return find_project_path(kDefaultSae).string(); }
 
+std::string find_sae(const std::string& given) {
+  if (given.empty()) return find_default_sae();
+  if (std::filesystem::path(given).is_absolute()) return given;
+  try {
+    return find_project_path(given).string();
+  } catch (const IoError&) {
+    if (const std::optional<std::string> cached = find_hub_sae(given)) return *cached;
+    throw;
+  }
+}
+
 at::Tensor wrong_tokens(const std::vector<const Prompt*>& prompts) {
   std::vector<int64_t> wrong;
   for (const Prompt* prompt : prompts) {
@@ -181,8 +195,13 @@ Subject load_subject(const AuditSpec& given) {
   const bool is_real = spec.behaviour.kind == "ioi" || spec.has_folds();
   if (is_real) load_real(subject, spec);
   else load_toy(subject, spec);
-  const at::ScalarType dtype = spec.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  subject.search = dtype == at::kFloat ? subject.model : std::make_shared<const Transformer>(subject.model->to(dtype));
+  const at::Device device = device_named(spec.device);
+  if (!device.is_cpu()) {
+    subject.model = std::make_shared<const Transformer>(subject.model->to(device));
+    subject.sae = std::make_shared<const Sae>(subject.sae->to(device));
+    if (device.is_cuda()) limit_workers(1);
+  }
+  subject.search = searched_in(spec.dtype, subject.model);
 
   const std::vector<Prompt>& reference = subject.prompts.train.empty() ? subject.prompts.test : subject.prompts.train;
   const TokenBatch tokens = scored(pointers(reference)).tokens;

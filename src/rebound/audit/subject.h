@@ -41,6 +41,11 @@ struct Subject {
 // Files that an empty spec field means. Throws IoError.
 std::string find_default_sae();
 
+// What every list or flag of SAEs means by a name: "" the default; a file or folder here, in the
+// project around the program or in $REBOUND_HOME; ORG/NAME[@REVISION][:PATH] in the Hugging Face
+// cache. IoError naming where it looked, or the command that gets it.
+std::string find_sae(const std::string& given);
+
 // Loads, checks that all fits together, self-checks the SAE and chooses the defence. Throws
 // ConfigError, DataError or IoError. What was chosen is said on stderr.
 Subject load_subject(const AuditSpec& spec);

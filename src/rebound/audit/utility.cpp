@@ -21,7 +21,7 @@ ContextCost compare(const Transformer& model, const Hooks& hooks, const TokenBat
     return at::log_softmax(model.logits(resid), -1);
   };
   const at::Tensor base = log_probs({}), defended = log_probs(hooks);
-  const at::Tensor next = context.ids[0].slice(0, 1).unsqueeze(1);
+  const at::Tensor next = context.ids[0].slice(0, 1).unsqueeze(1).to(base.device());
   const auto n = static_cast<double>(next.size(0));
   const auto mean = [n](const at::Tensor& x) { return x.sum().item<double>() / n; };
   return {.ce_base = -mean(base.gather(1, next)),

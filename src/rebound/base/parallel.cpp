@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <limits>
 #include <thread>
 #include <vector>
 
 namespace rebound {
 namespace {
+
+std::atomic<int64_t> most_workers{std::numeric_limits<int64_t>::max()};
 
 class OneThreadEach {
  public:
@@ -27,7 +30,9 @@ class OneThreadEach {
 
 }  // namespace
 
-int64_t worker_count() { return at::get_num_threads(); }
+int64_t worker_count() { return std::min<int64_t>(at::get_num_threads(), most_workers); }
+
+void limit_workers(int64_t most) { most_workers = std::max<int64_t>(most, 1); }
 
 void set_blas_threads(int threads) {
   using SetThreads = void (*)(int);

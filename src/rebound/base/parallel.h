@@ -10,8 +10,11 @@
 
 namespace rebound {
 
-// LibTorch's number of threads.
+// LibTorch's number of threads, at most what limit_workers said.
 int64_t worker_count();
+
+// Of this process from now on. 1 for a GPU: one stream of whole batches beats several of parts.
+void limit_workers(int64_t most);
 
 // Calls part(0) .. part(n - 1), at most worker_count() at a time. An exception of a part is thrown
 // again here, the lowest part's first. Results must not depend on the order of parts. Grad mode is

@@ -78,7 +78,8 @@ std::vector<Likelihoods> forest_likelihoods(const Transformer& model,
   const at::Tensor resid = forest.run(model, hooks);
   // The head once for every node that predicts, however many options ask it.
   const auto [nodes, place, counts] = at::_unique2(at::tensor(from, at::kLong), true, true);
-  const at::Tensor log_probs = at::log_softmax(model.logits(resid.index_select(0, nodes)), -1);
+  const at::Tensor log_probs =
+      at::log_softmax(model.logits(resid.index_select(0, nodes.to(resid.device()))), -1).cpu();
   const at::Tensor of_tokens =
       log_probs.index({place, at::tensor(to, at::kLong)}).to(at::kDouble).contiguous();
   const double* next = of_tokens.data_ptr<double>();
@@ -121,14 +122,15 @@ std::array<int64_t, kOrders> picks_of(const Transformer& model,
   std::vector<int64_t> last;
   for (size_t s = 0; s < sequences.size(); ++s)
     last.push_back(forest.node(s, sequences[s].size() - 1));
-  const at::Tensor answer = forest.run(model, hooks).index_select(0, at::tensor(last, at::kLong));
+  const at::Tensor answer =
+      forest.run(model, hooks).index_select(0, at::tensor(last, at::kLong).to(model.device()));
   const auto letters = letter_tokens(tokenizer);
   std::vector<at::Tensor> scores;
   for (const std::vector<int64_t>& tokens : letters) {
     const at::Tensor ids = at::tensor(tokens, at::kLong).unsqueeze(0).expand({answer.size(0), -1});
     scores.push_back(model.logits_of(answer, ids).amax(1));
   }
-  const at::Tensor best = at::stack(scores, 1).argmax(1);
+  const at::Tensor best = at::stack(scores, 1).argmax(1).cpu();
   std::array<int64_t, kOrders> picks;
   for (size_t o = 0; o < kOrders; ++o) {
     const auto letter = static_cast<size_t>(best[static_cast<int64_t>(o)].item<int64_t>());

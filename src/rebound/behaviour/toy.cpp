@@ -160,7 +160,7 @@ Transformer make_model(Rng& rng, const Sae& sae, ToyKind kind) {
   }
   weights.final_norm = at::ones({kWidth});
   weights.head = normals(rng, kVocab, kWidth, 0.05);
-  for (int64_t k = 0; k < kAnswers; ++k) weights.head[k].copy_(read_out(sae, kind, k));
+  for (int64_t k = 0; k < kAnswers; ++k) weights.head.dense()[k].copy_(read_out(sae, kind, k));
   return Transformer(std::move(config), std::move(weights));
 }
 
@@ -191,7 +191,7 @@ PromptSet make_prompts(Rng& rng) {
 }
 
 double mean_carrier_norm(const Transformer& model) {
-  return model.weights().embed.slice(0, last_token(0)).norm(2, {1}).mean().item<double>();
+  return model.weights().embed.dense().slice(0, last_token(0)).norm(2, {1}).mean().item<double>();
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ void for_each_batch(const Transformer& model, const std::vector<Site>& sites, co
     const size_t end = std::min(texts.size(), first + static_cast<size_t>(options.batch));
     const AnswerBatch batch = make_batch(texts, first, end, options.most_tokens);
     const RunOutput run = model.run(batch.tokens, {.hooks = hooks, .stop_before_layer = last_layer + 1});
-    for (const Site& site : sites) add(site, run.activations.at(site), batch.weight);
+    const at::Tensor weight = batch.weight.to(model.device());
+    for (const Site& site : sites) add(site, run.activations.at(site), weight);
   }
 }
 
@@ -70,7 +71,7 @@ std::map<Site, at::Tensor> answer_means(const Transformer& model, const std::vec
 
 at::Tensor answer_mean_code(const Transformer& model, const Sae& sae, const std::vector<AnsweredPrompt>& texts,
                             const AnswerMeanOptions& options) {
-  at::Tensor sum = at::zeros({sae.d_sae()}, at::kDouble);
+  at::Tensor sum = at::zeros({sae.d_sae()}, sae.weights().b_enc.options().dtype(at::kDouble));
   for_each_batch(model, {parse_site(sae.config().hook_name)}, texts, options,
                  [&](const Site&, const at::Tensor& resid, const at::Tensor& weight) {
                    const at::Tensor is_answer = weight > 0;

@@ -10,6 +10,7 @@
 #include "rebound/base/rng.h"
 #include "rebound/intervene/defence.h"
 #include "rebound/model/margin.h"
+#include "rebound/model/device.h"
 
 namespace rebound {
 namespace {
@@ -28,13 +29,10 @@ at::Tensor part_differences(const Transformer& model, const ScoredPrompts& promp
   return difference(model, model.run(prompts.tokens, {.hooks = hooks}).resid, prompts);
 }
 
-// A backward pass keeps about 1 MB a token of every prompt that is in work.
-constexpr int64_t kMostPrompts = 8;
-
 template <class Part>
 std::vector<at::Tensor> over_parts(const ScoredPrompts& prompts, const Part& part) {
   const int64_t n = prompts.tokens.size();
-  const int64_t count = (n + kMostPrompts - 1) / kMostPrompts;  // whatever the number of threads
+  const int64_t count = (n + kAttributedAtOnce - 1) / kAttributedAtOnce;  // whatever the number of threads
   std::vector<at::Tensor> results(static_cast<size_t>(count));
   run_parts(count, [&](int64_t i) {
     results[static_cast<size_t>(i)] = part(prompts.slice(n * i / count, n * (i + 1) / count));
@@ -56,7 +54,7 @@ at::Tensor attribution_sum(const Transformer& model, const Sae& sae, const Score
   const at::Tensor gradient = torch::autograd::grad({score}, {leaf})[0];
   const at::NoGradGuard no_grad;
   const at::Tensor resid = leaf.detach();
-  const Rows rows = prompts.tokens.rows();
+  const Rows rows = on_device(prompts.tokens, resid.device()).rows();
   const at::Tensor counted = rows.is_real & (rows.position > 0) &
                              (resid.norm(2, -1) <= sink_norm_of(resid, rows));
   const at::Tensor code = sae.encode(resid) * counted.unsqueeze(-1);            // [batch, pos, d_sae]
@@ -71,7 +69,7 @@ ScoredPrompts ScoredPrompts::slice(int64_t first, int64_t end) const {
 }
 
 at::Tensor logit_differences(const Transformer& model, const ScoredPrompts& prompts, const Hooks& hooks) {
-  return at::cat(over_parts(prompts, [&](const ScoredPrompts& part) { return part_differences(model, part, hooks); }));
+  return at::cat(over_parts(prompts, [&](const ScoredPrompts& part) { return part_differences(model, part, hooks); })).cpu();
 }
 
 at::Tensor attribute_features(const Transformer& model, const Sae& sae, const ScoredPrompts& prompts) {
@@ -86,7 +84,7 @@ FeatureStatistics feature_statistics(const Transformer& model, const Sae& sae, c
   RunOptions options{.hooks = {}, .stop_before_layer = site.layer + 1};
   options.hooks.capture = {site};
   const at::Tensor resid = model.run(prompts, options).activations.at(site);
-  const Rows rows = prompts.rows();
+  const Rows rows = on_device(prompts, resid.device()).rows();
   FeatureStatistics statistics;
   statistics.sink_norm = sink_norm_of(resid, rows);
   const at::Tensor counted = rows.is_real & (rows.position > 0) &
@@ -98,7 +96,7 @@ FeatureStatistics feature_statistics(const Transformer& model, const Sae& sae, c
 }
 
 Sae::Features top_features(const at::Tensor& attribution, int64_t count) {
-  const auto [values, order] = attribution.sort(0, /*descending=*/true);
+  const auto [values, order] = attribution.cpu().sort(0, /*descending=*/true);
   Sae::Features features;
   for (int64_t i = 0; i < std::min(count, order.size(0)) && values[i].item<float>() > 0; ++i) {
     features.push_back(order[i].item<int64_t>());
@@ -108,7 +106,7 @@ Sae::Features top_features(const at::Tensor& attribution, int64_t count) {
 
 Sae::Features matched_random_features(const at::Tensor& firing_rate, const Sae::Features& features,
                                       uint64_t seed) {
-  const at::Tensor rates = firing_rate.contiguous();
+  const at::Tensor rates = firing_rate.cpu().contiguous();
   const float* rate = rates.data_ptr<float>();
   std::vector<int64_t> pool(static_cast<size_t>(rates.numel()));
   for (size_t i = 0; i < pool.size(); ++i) pool[i] = static_cast<int64_t>(i);

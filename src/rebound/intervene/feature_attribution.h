@@ -27,6 +27,10 @@ at::Tensor logit_differences(const Transformer& model, const ScoredPrompts& prom
 // a_j of the logit difference at the SAE's site, [d_sae].
 at::Tensor attribute_features(const Transformer& model, const Sae& sae, const ScoredPrompts& prompts);
 
+// Prompts of an attribution that are in work on one thread: a backward pass keeps about 1 MB a token
+// of each.
+inline constexpr int64_t kAttributedAtOnce = 8;
+
 struct FeatureStatistics {
   at::Tensor firing_rate;  // [d_sae] share of counted tokens with f > 0
   at::Tensor pre_std;      // [d_sae] standard deviation of the pre-activation over counted tokens

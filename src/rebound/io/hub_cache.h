@@ -3,8 +3,8 @@
 //
 //   CACHE/models--ORG--NAME/refs/REVISION             a commit: 40 hexadecimal digits
 //                           snapshots/COMMIT/PATH  -> ../../blobs/ETAG
-//                           blobs/ETAG                contents; ETAG is sha256 (large files) or
-//                           git's sha1 blobs/ETAG.incomplete     a transfer that broke off
+//                           blobs/ETAG              contents; ETAG: sha256 (large) or git's sha1
+//                           blobs/ETAG.incomplete   a transfer that broke off
 //   CACHE/.locks/models--ORG--NAME/ETAG.lock
 #pragma once
 

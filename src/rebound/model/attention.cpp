@@ -29,8 +29,8 @@ at::Tensor head_norm(const at::Tensor& heads, const at::Tensor& gain, double eps
 }
 
 // Of the heads' values z [batch, rows, n_heads, d_head] what each writes by itself.
-at::Tensor head_results(const at::Tensor& z, const at::Tensor& o) {
-  const at::Tensor by_head = o.to(at::kFloat).view({o.size(0), z.size(2), z.size(3)});
+at::Tensor head_results(const at::Tensor& z, const Matrix& o) {
+  const at::Tensor by_head = o.to(at::kFloat).dense().view({o.size(0), z.size(2), z.size(3)});
   return at::einsum("bqhe,dhe->bqhd", {z, by_head});
 }
 

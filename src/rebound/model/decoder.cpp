@@ -6,6 +6,7 @@
 
 #include "rebound/base/error.h"
 #include "rebound/base/shape.h"
+#include "rebound/model/device.h"
 
 namespace rebound {
 
@@ -16,7 +17,7 @@ Decoder::Decoder(const Transformer& model, const TokenBatch& prompts, Hooks hook
   KvCache cache;
   const at::Tensor resid = model.run(prompts, {.hooks = hooks_, .cache = &cache}).resid;
   buffer_ = KvBuffer(std::move(cache));
-  const Rows rows = prompts.rows();
+  const Rows rows = on_device(prompts, model.device()).rows();
   length_ = rows.length;
   const Rows next{length_, at::ones_like(length_, at::kBool), length_ + 1};
   prompt_mask_ = model.causal_masks(next, rows.position, rows.is_real).all;
@@ -65,7 +66,8 @@ void Decoder::step(const at::Tensor& tokens) {
   length_ = rows.length;
 }
 
-void Decoder::select(const at::Tensor& index) {
+void Decoder::select(const at::Tensor& examples) {
+  const at::Tensor index = examples.to(model_->device());
   buffer_.select(index);
   for (at::Tensor* tensor : {&prompt_mask_, &key_position_, &length_, &resid_}) {
     if (tensor->defined()) *tensor = tensor->index_select(0, index);

@@ -11,7 +11,8 @@ namespace {
 
 int64_t choose_token(const at::Tensor& logits, const GenerateOptions& options, Rng& rng) {
   if (options.temperature == 0) return logits.argmax(-1).item<int64_t>();
-  const at::Tensor probability = at::softmax(logits.to(at::kDouble) / options.temperature, -1);
+  const at::Tensor exact = logits.cpu().to(at::kDouble);
+  const at::Tensor probability = at::softmax(exact / options.temperature, -1);
   const auto [sorted, order] = probability.sort(-1, /*descending=*/true);
   const at::Tensor kept = at::where(sorted.cumsum(-1) - sorted < options.top_p, sorted, 0.0);
   const at::Tensor cumulative = kept.cumsum(-1);

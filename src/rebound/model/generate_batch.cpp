@@ -48,7 +48,7 @@ class Answers {
 };
 
 at::Tensor choose_tokens(const Decoder& decoder, const GenerateBatchOptions& options) {
-  const at::Tensor greedy = decoder.logits().argmax(-1);
+  const at::Tensor greedy = decoder.logits().argmax(-1).cpu();
   if (!options.next_tokens) return greedy;
   const at::Tensor chosen = options.next_tokens(greedy);
   check_shape("GenerateBatchOptions.next_tokens", chosen, {{"batch", decoder.size()}});

@@ -8,20 +8,19 @@
 
 #include "rebound/model/config.h"
 #include "rebound/model/flops.h"
-#include "rebound/model/weight_product.h"
+#include "rebound/model/matrix.h"
 
 namespace rebound {
 
-// y = x W^T + b, the product in the weight's dtype, the rest in float32. `bias` may be undefined.
+// y = x W^T + b, the product in the weight's dtype (float32 for stored rows), the rest in float32.
+// `bias` may be undefined.
 // Differs from HF: with 16-bit weights HF adds the bias before it rounds.
-inline at::Tensor linear(const at::Tensor& x,
-                         const at::Tensor& weight,
-                         const at::Tensor& bias = {}) {
+inline at::Tensor linear(const at::Tensor& x, const Matrix& weight, const at::Tensor& bias = {}) {
   FlopCount::add(2 * x.numel() * weight.size(0));
   const auto sizes = x.sizes();
   std::vector<int64_t> out_sizes(sizes.begin(), sizes.end() - 1);
   out_sizes.push_back(weight.size(0));
-  const at::Tensor y = weight_product(x.reshape({-1, weight.size(1)}), weight).view(out_sizes);
+  const at::Tensor y = weight.product(x.reshape({-1, weight.size(1)})).view(out_sizes);
   return bias.defined() ? y + bias : y;
 }
 

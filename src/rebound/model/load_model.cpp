@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "rebound/base/error.h"
@@ -28,27 +29,48 @@ struct Parts {
 };
 
 // Processing needs the precision of the file; rounding comes after it.
-Parts read_parts(ModelConfig config, const WeightFile& file, const ModelLoadOptions& options) {
-  const bool is_processed = options.has_transformer_lens_processing;
-  const at::ScalarType dtype = is_processed ? at::kFloat : options.dtype;
-  ModelWeights weights = read_weights(config, architecture_of(config.model_type), file, dtype);
+WeightForm form_in_file(const ModelLoadOptions& options) {
+  if (options.has_transformer_lens_processing) return {};
+  return {.dtype = options.dtype, .keeps_stored = options.keeps_stored};
+}
+
+Parts read_parts(ModelConfig config, const WeightFile& file, const Architecture& row) {
+  ModelWeights weights = read_weights(config, row, file);
   return {std::move(config), std::move(weights)};
 }
 
-Parts load_gguf(const std::string& path, const ModelLoadOptions& options) {
-  const GgufFile file{fs::path(path)};
+const Architecture& row_of(const GgufFile& file) {
   const auto name = file.string("general.architecture");
   require<DataError>(name.has_value(), "missing metadata \"general.architecture\"");
-  const Architecture& row = architecture_of_gguf(*name);
-  return read_parts(read_gguf_config(file, row), WeightFile(file, FileFormat::kGguf, row), options);
+  return architecture_of_gguf(*name);
+}
+
+ModelConfig config_of_folder(const std::string& path) {
+  ModelConfig config = read_hugging_face_config(read_json_file(fs::path(path) / "config.json"));
+  config.name = name_of_path(path);
+  return config;
+}
+
+void require_model_at(const std::string& path) {
+  require<IoError>(fs::exists(path),
+                   path,
+                   ": no such file or folder, expected a .gguf file or a "
+                   "Hugging Face folder with config.json");
+}
+
+Parts load_gguf(const std::string& path, const ModelLoadOptions& options) {
+  const auto file = std::make_shared<const GgufFile>(fs::path(path));
+  const Architecture& row = row_of(*file);
+  const WeightFile weights(*file, FileFormat::kGguf, row, form_in_file(options), file);
+  return read_parts(read_gguf_config(*file, row), weights, row);
 }
 
 Parts load_folder(const std::string& path, const ModelLoadOptions& options) {
-  ModelConfig config = read_hugging_face_config(read_json_file(fs::path(path) / "config.json"));
-  config.name = name_of_path(path);
-  const SafetensorsFolder folder{fs::path(path)};
+  ModelConfig config = config_of_folder(path);
+  const auto folder = std::make_shared<const SafetensorsFolder>(fs::path(path));
   const Architecture& row = architecture_of(config.model_type);
-  return read_parts(std::move(config), WeightFile(folder, FileFormat::kHuggingFace, row), options);
+  const WeightFile weights(*folder, FileFormat::kHuggingFace, row, form_in_file(options), folder);
+  return read_parts(std::move(config), weights, row);
 }
 
 // Folders in which models without a path are looked for.
@@ -74,10 +96,11 @@ std::optional<std::string> find_in_folders(const fs::path& file) {
 
 Transformer load_model(const std::string& path, const ModelLoadOptions& options) {
   const at::NoGradGuard no_grad;
-  require<IoError>(fs::exists(path),
-                   path,
-                   ": no such file or folder, expected a .gguf file or a "
-                   "Hugging Face folder with config.json");
+  require_model_at(path);
+  require<ConfigError>(!options.keeps_stored || !options.has_transformer_lens_processing,
+                       path,
+                       ": got weights kept as stored and --transformer-lens-processing, which "
+                       "changes them; expected one of the two");
   return with_context(concat("model ", path), [&] {
     Parts parts = fs::is_directory(path) ? load_folder(path, options) : load_gguf(path, options);
     if (!options.has_transformer_lens_processing) {
@@ -86,6 +109,24 @@ Transformer load_model(const std::string& path, const ModelLoadOptions& options)
     const Transformer exact = process_as_transformer_lens(parts.config, std::move(parts.weights));
     return options.dtype == at::kFloat ? exact : exact.to(options.dtype);
   });
+}
+
+ModelConfig read_config(const std::string& path) {
+  require_model_at(path);
+  return with_context(concat("model ", path), [&] {
+    if (fs::is_directory(path)) return config_of_folder(path);
+    const GgufFile file{fs::path(path)};
+    return read_gguf_config(file, row_of(file));
+  });
+}
+
+ModelLoadOptions dtype_named(const std::string& name) {
+  if (name == "float32") return {};
+  if (name == "bfloat16") return {.dtype = at::kBFloat16};
+  if (name == "float16") return {.dtype = at::kHalf};
+  if (name == "stored") return {.keeps_stored = true};
+  throw ConfigError(concat(
+      "dtype: got \"", name, "\", expected float32, bfloat16, float16 or stored (as in the file)"));
 }
 
 Transformer load_model(const std::string& path, at::ScalarType dtype) {

@@ -27,8 +27,9 @@ at::Tensor answers_of(const at::Tensor& correct, const at::Tensor& wrong) {
 }  // namespace
 
 at::Tensor margins_of_logits(const at::Tensor& logits,
-                             const at::Tensor& correct,
-                             const at::Tensor& wrong) {
+                             const at::Tensor& correct_ids,
+                             const at::Tensor& wrong_ids) {
+  const at::Tensor correct = correct_ids.to(logits.device()), wrong = wrong_ids.to(logits.device());
   const at::Tensor named = lead(logits.gather(1, answers_of(correct, wrong.clamp_min(0))));
   if (!wants_all_tokens(wrong)) return named;
   const at::Tensor of_all =

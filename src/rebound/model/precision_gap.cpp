@@ -24,7 +24,7 @@ PrecisionGap precision_gap(const Transformer& rounded,
   const at::NoGradGuard no_grad;
   const Activations a = residuals(rounded, ids), b = residuals(exact, ids);
   PrecisionGap gap;
-  gap.dtype = rounded.dtype();
+  gap.precision = rounded.precision();
   for (int64_t i = 0; i < exact.n_layers(); ++i) {
     const Site site{i, SiteKind::kResidPost};
     gap.last = ((a.at(site) - b.at(site)).norm() / b.at(site).norm()).item<double>();
@@ -36,7 +36,7 @@ PrecisionGap precision_gap(const Transformer& rounded,
 }
 
 Json PrecisionGap::to_json() const {
-  return {{"dtype", dtype == at::kBFloat16 ? "bfloat16" : "float32"},
+  return {{"dtype", precision},
           {"largest_relative_difference", largest},
           {"site", to_string(at)},
           {"last_layer", last}};

@@ -1,7 +1,8 @@
-// What 16-bit weights change: residual streams of one text beside float32.
+// What 16-bit or stored weights change: residual streams of one text beside float32.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "rebound/base/json.h"
@@ -11,7 +12,7 @@
 namespace rebound {
 
 struct PrecisionGap {
-  at::ScalarType dtype = at::kFloat;  // of the matrices that are compared with float32
+  std::string precision;  // of the matrices that are compared with float32
   double largest = 0;  // over layers, |a - b| / |b| of hook_resid_post, all positions
   Site at;             // where that is
   double last = 0;     // the same of the last layer

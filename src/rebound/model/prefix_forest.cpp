@@ -50,10 +50,12 @@ at::Tensor PrefixForest::run(const Transformer& model, const Hooks& hooks) const
       cells[node * n + at] = 0;
   }
   AttentionView view;
-  view.rows = {at::tensor(depth_, at::kLong).unsqueeze(0),
-               at::ones({1, n}, at::kBool),
-               at::full({1, 1}, model.config().max_position_embeddings + 1, at::kLong)};
-  view.masks.all = mask.view({1, 1, 1, n, n});
+  const at::Device device = model.device();
+  const int64_t most = model.config().max_position_embeddings;
+  view.rows = {at::tensor(depth_, at::kLong).unsqueeze(0).to(device),
+               at::ones({1, n}, at::TensorOptions(device).dtype(at::kBool)),
+               at::full({1, 1}, most + 1, at::TensorOptions(device).dtype(at::kLong))};
+  view.masks.all = mask.view({1, 1, 1, n, n}).to(device);
   if (model.config().has_sliding_layers()) {
     const at::Tensor depth = view.rows.position[0];
     const at::Tensor is_far =

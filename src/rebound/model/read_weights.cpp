@@ -9,7 +9,6 @@ struct Reader {
   const ModelConfig& config;
   const Architecture& row;
   const WeightFile& file;
-  at::ScalarType dtype;
 
   int64_t d_model() const { return config.hidden_size; }
   int64_t d_q() const { return config.num_attention_heads * config.head_dim; }
@@ -17,24 +16,24 @@ struct Reader {
 
   bool is_by_head() const { return row.fused_qkv == FusedQkv::kByHead && !file.is_gguf(); }
 
-  // Rows of q, k, v of each head in turn to all of q, all of k, all of v. [rows, ...]
-  at::Tensor stacked(const at::Tensor& fused) const {
-    if (!is_by_head()) return fused;
+  // Of a fused matrix whose rows are q, k, v of each head in turn: all of q, all of k, all of v.
+  at::Tensor row_order() const {
     const int64_t n_heads = config.num_attention_heads;
-    return fused.reshape({n_heads, 3, config.head_dim, -1})
+    return at::arange(d_q() + 2 * d_kv())
+        .view({n_heads, 3, config.head_dim})
         .transpose(0, 1)
-        .reshape(fused.sizes())
-        .contiguous();
+        .reshape({-1});
   }
 
-  at::Tensor qkv(int64_t i) const {
+  Matrix qkv(int64_t i) const {
     const int64_t n_heads = config.num_attention_heads, n_kv = config.num_key_value_heads;
     if (row.fused_qkv != FusedQkv::kNone) {
-      return stacked(file.matrix(row.qkv, i, d_q() + 2 * d_kv(), d_model()));
+      const Matrix fused = file.matrix(row.qkv, i, d_q() + 2 * d_kv(), d_model());
+      return is_by_head() ? fused.select_rows(row_order()) : fused;
     }
-    return at::cat({file.rotary_matrix(row.q, i, n_heads, config.head_dim, d_model()),
-                    file.rotary_matrix(row.k, i, n_kv, config.head_dim, d_model()),
-                    file.matrix(row.v, i, d_kv(), d_model())});
+    return Matrix::stacked({file.rotary_matrix(row.q, i, n_heads, config.head_dim, d_model()),
+                            file.rotary_matrix(row.k, i, n_kv, config.head_dim, d_model()),
+                            file.matrix(row.v, i, d_kv(), d_model())});
   }
 
   at::Tensor rotary_bias(const WeightName& weight, int64_t i, int64_t size) const {
@@ -46,18 +45,19 @@ struct Reader {
   at::Tensor qkv_bias(int64_t i) const {
     if (!config.has_qkv_bias) return {};
     if (row.fused_qkv != FusedQkv::kNone) {
-      return stacked(file.bias(row.qkv, i, d_q() + 2 * d_kv()));
+      const at::Tensor fused = file.bias(row.qkv, i, d_q() + 2 * d_kv());
+      return is_by_head() ? fused.index_select(0, row_order()) : fused;
     }
     return at::cat(
         {rotary_bias(row.q, i, d_q()), rotary_bias(row.k, i, d_kv()), file.bias(row.v, i, d_kv())});
   }
 
-  at::Tensor gate_up(int64_t i) const {
+  Matrix gate_up(int64_t i) const {
     const int64_t d_mlp = config.intermediate_size;
     if (*row.gate_up.hugging_face) return file.matrix(row.gate_up, i, 2 * d_mlp, d_model());
     if (!config.has_gate) return file.matrix(row.up, i, d_mlp, d_model());
-    const at::Tensor gate = file.matrix(row.gate, i, d_mlp, d_model());
-    return at::cat({gate, file.matrix(row.up, i, d_mlp, d_model())});
+    const Matrix gate = file.matrix(row.gate, i, d_mlp, d_model());
+    return Matrix::stacked({gate, file.matrix(row.up, i, d_mlp, d_model())});
   }
 
   at::Tensor gate_up_bias(int64_t i) const {
@@ -94,13 +94,13 @@ struct Reader {
   LayerWeights layer(int64_t i) const {
     LayerWeights layer;
     read_norms(i, layer);
-    layer.qkv = qkv(i).to(dtype);
+    layer.qkv = qkv(i);
     layer.qkv_bias = qkv_bias(i);
-    layer.o = file.matrix(row.o, i, d_model(), d_q()).to(dtype);
+    layer.o = file.matrix(row.o, i, d_model(), d_q());
     if (config.has_o_bias) layer.o_bias = file.bias(row.o, i, d_model());
-    layer.gate_up = gate_up(i).to(dtype);
+    layer.gate_up = gate_up(i);
     layer.gate_up_bias = gate_up_bias(i);
-    layer.down = file.matrix(row.down, i, d_model(), config.intermediate_size).to(dtype);
+    layer.down = file.matrix(row.down, i, d_model(), config.intermediate_size);
     if (config.has_mlp_bias) layer.down_bias = file.bias(row.down, i, d_model());
     return layer;
   }
@@ -110,23 +110,21 @@ struct Reader {
 
 ModelWeights read_weights(const ModelConfig& config,
                           const Architecture& row,
-                          const WeightFile& file,
-                          at::ScalarType dtype) {
+                          const WeightFile& file) {
   config.validate();
-  const Reader reader{config, row, file, dtype};
+  const Reader reader{config, row, file};
   ModelWeights weights;
-  weights.embed = file.table(row.embed, config.vocab_size, config.hidden_size).to(dtype);
+  weights.embed = file.table(row.embed, config.vocab_size, config.hidden_size);
   if (config.has_position_embeddings) {
     weights.position_embed =
-        file.table(row.position_embed, config.max_position_embeddings, config.hidden_size)
-            .to(dtype);
+        file.table(row.position_embed, config.max_position_embeddings, config.hidden_size);
   }
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) weights.layers.push_back(reader.layer(i));
   weights.final_norm = file.gain(row.final_norm, 0, config.hidden_size);
   weights.final_norm_bias = reader.norm_bias(row.final_norm, 0);
   weights.head = config.tie_word_embeddings
                      ? weights.embed
-                     : file.table(row.head, config.vocab_size, config.hidden_size).to(dtype);
+                     : file.table(row.head, config.vocab_size, config.hidden_size);
   file.require_all_read(config.tie_word_embeddings);
   return weights;
 }

@@ -6,11 +6,10 @@
 
 namespace rebound {
 
-// Matrices in `dtype`, the rest in float32. Throws DataError naming the tensor that is missing, has
+// Throws DataError naming the tensor that is missing, has
 // another shape, holds NaN, or is one too many.
 ModelWeights read_weights(const ModelConfig& config,
                           const Architecture& row,
-                          const WeightFile& file,
-                          at::ScalarType dtype);
+                          const WeightFile& file);
 
 }  // namespace rebound

@@ -120,7 +120,7 @@ Segment Segment::record(const Transformer& model,
   const int64_t n_rows = *std::max_element(row_count.begin(), row_count.end());
   const int64_t n_prefix =
       *std::max_element(spec.first_position.begin(), spec.first_position.end());
-  const at::Device device = batch.ids.device();
+  const at::Device device = model.device();
   const auto column = [&](const std::vector<int64_t>& values) {
     return at::tensor(values, at::kLong).to(device).unsqueeze(1);
   };
@@ -168,8 +168,9 @@ at::Tensor Segment::run(const at::Tensor& resid, const Hooks& hooks, Activations
   return x;
 }
 
-Segment Segment::select(const at::Tensor& index) const {
+Segment Segment::select(const at::Tensor& examples) const {
   Segment part = *this;
+  const at::Tensor index = examples.to(resid_.device());
   const auto pick = [&](at::Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.index_select(0, index);
   };
@@ -177,6 +178,7 @@ Segment Segment::select(const at::Tensor& index) const {
                              &part.resid_before_edit_,
                              &part.rows_.position,
                              &part.rows_.is_real,
+                             &part.rows_.length,
                              &part.keep_}) {
     pick(*tensor);
   }

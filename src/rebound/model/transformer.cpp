@@ -3,10 +3,12 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <set>
 
 #include "rebound/base/error.h"
 #include "rebound/base/shape.h"
 #include "rebound/model/block_hooks.h"
+#include "rebound/model/device.h"
 #include "rebound/model/family_sites.h"
 #include "rebound/model/linear.h"
 
@@ -29,6 +31,41 @@ at::Tensor activated(const at::Tensor& x, Activation activation) {
 // What attention or MLP wrote, normalised where the family does so.
 at::Tensor written(const at::Tensor& out, const at::Tensor& gain, const ModelConfig& config) {
   return gain.defined() ? rms_normalized(out, config.rms_norm_eps) * gain : out;
+}
+
+// Every matrix once; a tied head is what its embedding became.
+template <class Body>
+void each_matrix(ModelWeights& weights, bool is_tied, const Body& body) {
+  body(weights.embed);
+  if (weights.position_embed.defined()) body(weights.position_embed);
+  for (LayerWeights& layer : weights.layers) {
+    for (Matrix* matrix : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) body(*matrix);
+  }
+  if (is_tied)
+    weights.head = weights.embed;
+  else
+    body(weights.head);
+}
+
+std::vector<at::Tensor*> vectors_of(ModelWeights& weights) {
+  std::vector<at::Tensor*> all = {
+      &weights.final_norm, &weights.final_norm_bias, &weights.head_bias};
+  for (LayerWeights& w : weights.layers) {
+    all.insert(all.end(),
+               {&w.attn_norm,
+                &w.mlp_norm,
+                &w.attn_norm_bias,
+                &w.mlp_norm_bias,
+                &w.qkv_bias,
+                &w.o_bias,
+                &w.gate_up_bias,
+                &w.down_bias,
+                &w.q_norm,
+                &w.k_norm,
+                &w.attn_out_norm,
+                &w.mlp_out_norm});
+  }
+  return all;
 }
 
 }  // namespace
@@ -65,7 +102,7 @@ Transformer::Transformer(ModelConfig config, ModelWeights weights)
     : config_(std::move(config)), weights_(std::move(weights)) {
   config_.validate();
   if (config_.has_position_embeddings) return;
-  const at::Device device = weights_.embed.device();
+  const at::Device device = this->device();
   const auto table = [&](double theta, const RopeScaling& scaling) {
     return RopeTable(rope_frequencies(theta, config_.rotary_size(), scaling),
                      config_.max_position_embeddings,
@@ -79,29 +116,42 @@ Transformer::Transformer(ModelConfig config, ModelWeights weights)
 
 Transformer Transformer::to(at::ScalarType dtype) const {
   ModelWeights cast = weights_;
-  cast.embed = weights_.embed.to(dtype);
-  cast.head = config_.tie_word_embeddings ? cast.embed : weights_.head.to(dtype);
-  if (cast.position_embed.defined()) cast.position_embed = cast.position_embed.to(dtype);
-  for (LayerWeights& layer : cast.layers) {
-    for (at::Tensor* matrix : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
-      *matrix = matrix->to(dtype);
-    }
-  }
+  each_matrix(
+      cast, config_.tie_word_embeddings, [&](Matrix& matrix) { matrix = matrix.to(dtype); });
   return Transformer(config_, std::move(cast));
 }
 
-at::ScalarType Transformer::dtype() const { return weights_.embed.scalar_type(); }
+Transformer Transformer::to(at::Device device) const {
+  ModelWeights moved = weights_;
+  each_matrix(
+      moved, config_.tie_word_embeddings, [&](Matrix& matrix) { matrix = matrix.to(device); });
+  for (at::Tensor* vector : vectors_of(moved)) {
+    if (vector->defined()) *vector = vector->to(device);
+  }
+  return Transformer(config_, std::move(moved));
+}
+
+std::string Transformer::precision() const {
+  std::set<std::string> forms;
+  ModelWeights weights = weights_;
+  each_matrix(weights, config_.tie_word_embeddings, [&](const Matrix& matrix) {
+    forms.merge(matrix.forms());
+  });
+  std::string text;
+  for (const std::string& form : forms) text += (text.empty() ? "" : ", ") + form;
+  return text;
+}
 
 // Differs from HF: with 16-bit weights HF rounds Gemma's scale to 16 bits.
 at::Tensor Transformer::embed(const at::Tensor& ids) const {
-  const at::Tensor rows = at::embedding(weights_.embed, ids).to(at::kFloat);
+  const at::Tensor rows = weights_.embed.rows(ids.to(device()));
   return config_.embed_scale == 1 ? rows : rows * config_.embed_scale;
 }
 
 at::Tensor Transformer::with_positions(const at::Tensor& embedded,
                                        const at::Tensor& position) const {
   if (!weights_.position_embed.defined()) return embedded;
-  return embedded + at::embedding(weights_.position_embed, position).to(at::kFloat);
+  return embedded + weights_.position_embed.rows(position);
 }
 
 at::Tensor Transformer::final_normed(const at::Tensor& resid) const {
@@ -116,10 +166,11 @@ at::Tensor Transformer::logits(const at::Tensor& resid) const {
 at::Tensor Transformer::logits_of(const at::Tensor& resid, const at::Tensor& tokens) const {
   check_shape("resid", resid, {{"n"}, {"d_model", d_model()}});
   check_shape("tokens", tokens, {{"n", resid.size(0)}, {"k"}});
-  const at::Tensor rows = at::embedding(weights_.head, tokens).to(at::kFloat);  // [n, k, d_model]
+  const at::Tensor index = tokens.to(device());
+  const at::Tensor rows = weights_.head.rows(index);  // [n, k, d_model]
   FlopCount::add(2 * rows.numel());
   at::Tensor logits = at::bmm(rows, final_normed(resid).unsqueeze(-1)).squeeze(-1);
-  if (weights_.head_bias.defined()) logits = logits + weights_.head_bias.index({tokens});
+  if (weights_.head_bias.defined()) logits = logits + weights_.head_bias.index({index});
   return soft_capped(logits, config_.final_logit_softcapping);
 }
 
@@ -197,14 +248,15 @@ RunOutput Transformer::run(const TokenBatch& batch, const RunOptions& options) c
   const int64_t end =
       options.stop_before_layer < 0 ? n_layers() : std::min(options.stop_before_layer, n_layers());
   RunOutput output;
-  const Rows rows = batch.rows();
+  const TokenBatch here = on_device(batch, device());
+  const Rows rows = here.rows();
   const AttentionView view{rows, causal_masks(rows, rows.position, rows.is_real)};
   const BlockHooks hooks{&options.hooks, &output.activations, options.cache};
   if (options.cache) {
     options.cache->keys.assign(static_cast<size_t>(n_layers()), {});
     options.cache->values.assign(static_cast<size_t>(n_layers()), {});
   }
-  at::Tensor resid = embed(batch.ids);
+  at::Tensor resid = embed(here.ids);
   capture(hooks, {-1, SiteKind::kEmbed}, resid);
   if (config_.has_position_embeddings) {
     const at::Tensor embedded = resid;

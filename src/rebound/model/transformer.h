@@ -6,11 +6,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "rebound/model/config.h"
 #include "rebound/model/hooks.h"
+#include "rebound/model/matrix.h"
 #include "rebound/model/rope.h"
 
 namespace rebound {
@@ -56,11 +58,11 @@ class KvBuffer {
 // have (config.h) is undefined.
 struct LayerWeights {
   at::Tensor attn_norm;                      // [d_model]
-  at::Tensor qkv;                            // [(n_heads + 2 n_kv_heads) * d_head, d_model]
-  at::Tensor o;                              // [d_model, n_heads * d_head]
+  Matrix qkv;                                // [(n_heads + 2 n_kv_heads) * d_head, d_model]
+  Matrix o;                                  // [d_model, n_heads * d_head]
   at::Tensor mlp_norm;                       // [d_model]
-  at::Tensor gate_up;                        // [2 * d_mlp, d_model], or up alone [d_mlp, d_model]
-  at::Tensor down;                           // [d_model, d_mlp]
+  Matrix gate_up;                            // [2 * d_mlp, d_model], or up alone [d_mlp, d_model]
+  Matrix down;                               // [d_model, d_mlp]
   at::Tensor attn_norm_bias, mlp_norm_bias;  // [d_model]
   at::Tensor qkv_bias, o_bias, gate_up_bias, down_bias;  // [rows of the matrix]
   at::Tensor q_norm, k_norm;  // [d_head], or [n_heads * d_head] and [n_kv_heads * d_head]
@@ -68,13 +70,13 @@ struct LayerWeights {
 };
 
 struct ModelWeights {
-  at::Tensor embed;  // [d_vocab, d_model]
+  Matrix embed;  // [d_vocab, d_model]
   std::vector<LayerWeights> layers;
   at::Tensor final_norm;       // [d_model] float32
-  at::Tensor head;             // [d_vocab, d_model]; the same storage as embed when tied
+  Matrix head;                 // [d_vocab, d_model]; the same storage as embed when tied
   at::Tensor final_norm_bias;  // [d_model] float32
   at::Tensor head_bias;        // [d_vocab] float32
-  at::Tensor position_embed;   // [max positions, d_model]
+  Matrix position_embed;       // [max positions, d_model]
 };
 
 struct RunOptions {
@@ -113,9 +115,13 @@ class Transformer {
   const ModelWeights& weights() const { return weights_; }
   int64_t d_model() const { return config_.hidden_size; }
   int64_t n_layers() const { return config_.num_hidden_layers; }
-  // A copy whose matrices have another dtype (norm gains and arithmetic outside them stay float32).
+  // A copy whose matrices have another dtype (norm gains and arithmetic outside them stay float32),
+  // or one on another device, which takes token ids of any.
   Transformer to(at::ScalarType dtype) const;
-  at::ScalarType dtype() const;
+  Transformer to(at::Device device) const;
+  at::Device device() const { return weights_.final_norm.device(); }
+  // Of the matrices: "float32", "bfloat16", "float16", or the types of stored ones ("Q4_1, Q6_K").
+  std::string precision() const;
 
   // No gradient unless an edit introduces one. Throws ConfigError when a hook is at a site that
   // this family does not have (family_sites.h).
@@ -166,21 +172,29 @@ class Transformer {
 };
 
 struct ModelLoadOptions {
-  at::ScalarType dtype = at::kFloat;  // of the matrices
+  at::ScalarType dtype = at::kFloat;  // of the matrices: kFloat, kBFloat16, kHalf (matrix.h)
+  // Matrices stay as the file has them (matrix.h); products with them are float32.
+  bool keeps_stored = false;
   // Weights as TransformerLens's from_pretrained leaves them (transformer_lens.h).
   bool has_transformer_lens_processing = false;
 };
+
+// "float32", "bfloat16", "float16" or "stored". Throws ConfigError.
+ModelLoadOptions dtype_named(const std::string& name);
 
 // A model from a .gguf file or a Hugging Face folder. Throws IoError or DataError; NaN or infinite
 // weights are a DataError naming the tensor, as is a tensor that the family does not use.
 Transformer load_model(const std::string& path, const ModelLoadOptions& options);
 Transformer load_model(const std::string& path, at::ScalarType dtype = at::kFloat);
+// What its file says of a model, weights left unread. Throws as load_model.
+ModelConfig read_config(const std::string& path);
 
 // The default model's file: models/ under the project, then ~/.cache/rebound. Throws IoError
 // naming scripts/fetch_default_model.sh.
 std::string find_default_model();
 // What a --model means: nothing is the default model, the name of a .gguf file alone
-// ("gemma-3-270m-q4_k_m.gguf") one of the same folders, all else is a path as it stands.
+// ("gemma-3-270m-q4_k_m.gguf") one of the same folders, ORG/NAME[@REV][:PATH] one of the hub's
+// cache (io/hub_cache.h), all else is a path as it stands.
 std::string find_model(const std::string& path);
 
 }  // namespace rebound

@@ -14,8 +14,9 @@ at::Tensor sum_or_either(const at::Tensor& a, const at::Tensor& b) {
 void fold_norm(const at::Tensor& gain,
                const at::Tensor& norm_bias,
                bool is_centred,
-               at::Tensor& matrix,
+               Matrix& folded,
                at::Tensor& bias) {
+  at::Tensor& matrix = folded.dense();
   if (norm_bias.defined()) bias = sum_or_either(bias, at::mv(matrix, norm_bias));
   matrix = matrix * gain;
   if (is_centred) matrix = matrix - matrix.mean(1, /*keepdim=*/true);
@@ -48,7 +49,7 @@ void fold_value_biases(const ModelConfig& config, ModelWeights& weights) {
     const at::Tensor by_head = w.qkv_bias.slice(0, first).view({n_kv, 1, config.head_dim});
     const at::Tensor repeated =
         by_head.expand({n_kv, n_heads / n_kv, config.head_dim}).reshape({-1});
-    w.o_bias = sum_or_either(w.o_bias, at::mv(w.o, repeated));
+    w.o_bias = sum_or_either(w.o_bias, at::mv(w.o.dense(), repeated));
     w.qkv_bias =
         at::cat({w.qkv_bias.slice(0, 0, first), at::zeros_like(w.qkv_bias.slice(0, first))});
   }
@@ -58,15 +59,18 @@ void centre_writing(ModelWeights& weights) {
   const auto centre = [](at::Tensor& x, int64_t axis) {
     if (x.defined()) x = x - x.mean(axis, /*keepdim=*/true);
   };
-  centre(weights.embed, 1);
-  centre(weights.position_embed, 1);
+  centre(weights.embed.dense(), 1);
+  centre(weights.position_embed.dense(), 1);
   for (LayerWeights& w : weights.layers) {
-    for (at::Tensor* written : {&w.o, &w.o_bias, &w.down, &w.down_bias}) centre(*written, 0);
+    for (at::Tensor* written : {&w.o.dense(), &w.o_bias, &w.down.dense(), &w.down_bias}) {
+      centre(*written, 0);
+    }
   }
 }
 
 void centre_head(ModelWeights& weights) {
-  weights.head = weights.head - weights.head.mean(0, /*keepdim=*/true);
+  at::Tensor& head = weights.head.dense();
+  head = head - head.mean(0, /*keepdim=*/true);
   if (weights.head_bias.defined()) weights.head_bias = weights.head_bias - weights.head_bias.mean();
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <string_view>
 
 #include "rebound/base/error.h"
@@ -35,6 +36,48 @@ at::Tensor widened(const TensorView& view, const std::vector<int64_t>& shape) {
   return tensor;
 }
 
+void require_finite(bool is_finite, const TensorView& view) {
+  require<DataError>(
+      is_finite, view.name, ": got NaN or infinite weights, expected finite numbers");
+}
+
+// Calls body(first row, rows [count, columns] float32) on several threads; each is checked.
+template <class Body>
+void for_widened_rows(const TensorView& view, int64_t columns, const Body& body) {
+  constexpr int64_t kAtOnce = int64_t{1} << 18;
+  const int64_t most = std::max<int64_t>(kAtOnce / std::max<int64_t>(columns, 1), 1);
+  const int64_t rows = columns > 0 ? view.elements() / columns : 0;
+  at::parallel_for(0, (rows + most - 1) / most, 1, [&](int64_t begin, int64_t end) {
+    const at::NoGradGuard no_grad;
+    const at::Tensor room = at::empty({most, columns}, at::kFloat);
+    for (int64_t row = begin * most; row < std::min(end * most, rows); row += most) {
+      const int64_t count = std::min(most, rows - row);
+      rows_to_float32(view, row, count, room.data_ptr<float>());
+      const at::Tensor block = room.narrow(0, 0, count);
+      require_finite(std::isfinite(block.abs().max().item<float>()), view);
+      body(row, block);
+    }
+  });
+}
+
+at::Tensor rounded(const TensorView& view, int64_t rows, int64_t columns, at::ScalarType dtype) {
+  at::Tensor out = at::empty({rows, columns}, dtype);
+  for_widened_rows(view, columns, [&](int64_t first, const at::Tensor& block) {
+    constexpr float kLargestHalf = 65504;
+    require<DataError>(dtype != at::kHalf || block.abs().max().item<float>() <= kLargestHalf,
+                       view.name,
+                       ": got a weight above ",
+                       kLargestHalf,
+                       ", which float16 does not hold; give --dtype bfloat16 or float32");
+    out.narrow(0, first, block.size(0)).copy_(block);
+  });
+  return out;
+}
+
+bool is_kept(const TensorView& view) {
+  return is_quantized(view.dtype) || view.dtype == DType::kF16 || view.dtype == DType::kBF16;
+}
+
 // A sum is finite only if every element is. That of squares is the faster one, and may overflow.
 bool is_finite(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.view(-1);
@@ -44,8 +87,12 @@ bool is_finite(const at::Tensor& tensor) {
 
 }  // namespace
 
-WeightFile::WeightFile(const TensorTable& tensors, FileFormat format, const Architecture& row)
-    : tensors_(tensors), format_(format), row_(row) {}
+WeightFile::WeightFile(const TensorTable& tensors,
+                       FileFormat format,
+                       const Architecture& row,
+                       const WeightForm& form,
+                       std::shared_ptr<const void> mapping)
+    : tensors_(tensors), format_(format), row_(row), form_(form), mapping_(std::move(mapping)) {}
 
 const char* WeightFile::pattern_of(const WeightName& weight) const {
   if (is_gguf()) return weight.gguf;
@@ -75,7 +122,7 @@ bool WeightFile::has_bias(const WeightName& weight, int64_t layer) const {
   return find_or_null(bias_of(pattern_of(weight)), layer) != nullptr;
 }
 
-at::Tensor WeightFile::read(const TensorView& view, const std::vector<int64_t>& shape) const {
+void WeightFile::accept(const TensorView& view, const std::vector<int64_t>& shape) const {
   require<DataError>(view.shape == shape,
                      view.name,
                      ": got shape ",
@@ -83,31 +130,49 @@ at::Tensor WeightFile::read(const TensorView& view, const std::vector<int64_t>& 
                      ", expected ",
                      shape_text(shape));
   read_.insert(view.name);
+}
+
+at::Tensor WeightFile::read(const TensorView& view, const std::vector<int64_t>& shape) const {
+  accept(view, shape);
   const at::Tensor tensor = widened(view, shape);
-  require<DataError>(
-      is_finite(tensor), view.name, ": got NaN or infinite weights, expected finite numbers");
+  require_finite(is_finite(tensor), view);
   return tensor;
 }
 
-at::Tensor WeightFile::matrix(const WeightName& weight,
-                              int64_t layer,
-                              int64_t out,
-                              int64_t in) const {
+Matrix WeightFile::read_matrix(const TensorView& view, int64_t rows, int64_t columns) const {
+  accept(view, {rows, columns});
+  if (form_.keeps_stored && is_kept(view)) {
+    for_widened_rows(view, columns, [](int64_t, const at::Tensor&) {});  // for its check
+    const auto row_bytes = static_cast<int64_t>(view.bytes) / std::max<int64_t>(rows, 1);
+    const at::Tensor bytes = at::from_blob(
+        const_cast<std::byte*>(view.data),
+        {rows, row_bytes},
+        [keep = mapping_](void*) {},
+        at::kByte);
+    return Matrix({{view.dtype, bytes}});
+  }
+  if (form_.keeps_stored || form_.dtype == at::kFloat) return read(view, {rows, columns});
+  return Matrix(rounded(view, rows, columns, form_.dtype)).to(form_.dtype);
+}
+
+Matrix WeightFile::matrix(const WeightName& weight, int64_t layer, int64_t out, int64_t in) const {
   const TensorView& view = find(pattern_of(weight), layer);
-  const bool is_transposed = row_.stores_transposed && !is_gguf();
-  return is_transposed ? read(view, {in, out}).t().contiguous() : read(view, {out, in});
+  if (!row_.stores_transposed || is_gguf()) return read_matrix(view, out, in);
+  const Matrix turned = read(view, {in, out}).t().contiguous();
+  return form_.keeps_stored ? turned : turned.to(form_.dtype);
 }
 
 // Rows of each head from (pair, half) order back to (half, pair).
-at::Tensor WeightFile::rotary_matrix(
+Matrix WeightFile::rotary_matrix(
     const WeightName& weight, int64_t layer, int64_t n_heads, int64_t d_head, int64_t in) const {
-  const at::Tensor tensor = matrix(weight, layer, n_heads * d_head, in);
-  if (!is_gguf() || !row_.gguf_interleaves_qk) return tensor;
-  return tensor.view({n_heads, d_head / 2, 2, in}).transpose(1, 2).reshape_as(tensor);
+  const Matrix stored = matrix(weight, layer, n_heads * d_head, in);
+  if (!is_gguf() || !row_.gguf_interleaves_qk) return stored;
+  const at::Tensor order = at::arange(n_heads * d_head).view({n_heads, d_head / 2, 2});
+  return stored.select_rows(order.transpose(1, 2).reshape({-1}));
 }
 
-at::Tensor WeightFile::table(const WeightName& weight, int64_t rows, int64_t columns) const {
-  return read(find(pattern_of(weight), 0), {rows, columns});
+Matrix WeightFile::table(const WeightName& weight, int64_t rows, int64_t columns) const {
+  return read_matrix(find(pattern_of(weight), 0), rows, columns);
 }
 
 at::Tensor WeightFile::gain(const WeightName& weight, int64_t layer, int64_t size) const {

@@ -17,13 +17,19 @@ at::Tensor plain_product(const at::Tensor& x, const at::Tensor& weight) {
 
 bool is_fast(const at::Tensor& x, const at::Tensor& weight) {
   static const bool has_bfloat16 = dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
-  const bool is_known = weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && has_bfloat16);
-  return is_known && weight.is_cpu() && x.is_cpu() && weight.is_contiguous() && !weight.requires_grad() && x.numel() > 0;
+  const bool is_known =
+      weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && has_bfloat16);
+  return is_known && weight.is_cpu() && x.is_cpu() && weight.is_contiguous() &&
+         !weight.requires_grad() && x.numel() > 0;
 }
 
-dnnl::memory memory_of(const at::Tensor& x, dnnl::memory::format_tag tag, int64_t rows, int64_t columns) {
+dnnl::memory memory_of(const at::Tensor& x,
+                       dnnl::memory::format_tag tag,
+                       int64_t rows,
+                       int64_t columns) {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  const auto type = x.scalar_type() == at::kFloat ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+  const auto type =
+      x.scalar_type() == at::kFloat ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
   return {dnnl::memory::desc({rows, columns}, type, tag), engine, x.data_ptr()};
 }
 
@@ -33,18 +39,23 @@ at::Tensor multiply(const at::Tensor& a, const at::Tensor& weight, bool is_trans
   const at::Tensor left = a.to(weight.scalar_type()).contiguous();
   const int64_t n = weight.size(is_transposed ? 0 : 1), k = weight.size(is_transposed ? 1 : 0);
   at::Tensor out = at::empty({a.size(0), n}, a.options().dtype(at::kFloat));
-  dnnl::memory x = memory_of(left, Tag::ab, a.size(0), k), y = memory_of(out, Tag::ab, a.size(0), n),
+  dnnl::memory x = memory_of(left, Tag::ab, a.size(0), k),
+               y = memory_of(out, Tag::ab, a.size(0), n),
                w = memory_of(weight, is_transposed ? Tag::ba : Tag::ab, k, n);
-  const dnnl::matmul::primitive_desc recipe(dnnl::matmul::desc(x.get_desc(), w.get_desc(), y.get_desc()), x.get_engine());
+  const dnnl::matmul::primitive_desc recipe(
+      dnnl::matmul::desc(x.get_desc(), w.get_desc(), y.get_desc()), x.get_engine());
   dnnl::stream stream(x.get_engine());
-  dnnl::matmul(recipe).execute(stream, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}});
+  dnnl::matmul(recipe).execute(stream,
+                               {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}});
   stream.wait();
   return out;
 }
 
 class Product : public torch::autograd::Function<Product> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& a, const at::Tensor& weight,
+  static at::Tensor forward(torch::autograd::AutogradContext* context,
+                            const at::Tensor& a,
+                            const at::Tensor& weight,
                             bool is_transposed) {
     context->saved_data["is_transposed"] = is_transposed;
     context->save_for_backward({weight});
@@ -54,7 +65,8 @@ class Product : public torch::autograd::Function<Product> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const bool is_transposed = context->saved_data["is_transposed"].toBool();
-    return {Product::apply(gradients[0], context->get_saved_variables()[0], !is_transposed), {}, {}};
+    return {
+        Product::apply(gradients[0], context->get_saved_variables()[0], !is_transposed), {}, {}};
   }
 };
 
@@ -65,7 +77,8 @@ class Product : public torch::autograd::Function<Product> {
 at::Tensor weight_product(const at::Tensor& x, const at::Tensor& weight) {
 #ifdef REBOUND_HAS_DNNL
   if (is_fast(x, weight)) {
-    return x.requires_grad() && at::GradMode::is_enabled() ? Product::apply(x, weight, true) : multiply(x, weight, true);
+    return x.requires_grad() && at::GradMode::is_enabled() ? Product::apply(x, weight, true)
+                                                           : multiply(x, weight, true);
   }
 #endif
   return plain_product(x, weight);
@@ -75,7 +88,8 @@ const char* weight_product_library() {
 #ifdef REBOUND_HAS_DNNL
   static const std::string name = [] {
     const dnnl_version_t* version = dnnl_version();
-    return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." + std::to_string(version->patch);
+    return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+           std::to_string(version->patch);
   }();
   return name.c_str();
 #else

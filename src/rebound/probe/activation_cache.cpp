@@ -38,7 +38,7 @@ void ActivationCache::put(int64_t text, const at::Tensor& tokens) {
   check_shape("tokens", tokens, {{"tokens"}, {"d_model", d_model_}});
   Entry& entry = entries_.at(static_cast<size_t>(text));
   TORCH_INTERNAL_ASSERT(!entry.tokens.defined() && entry.file < 0, "text put twice");
-  entry.tokens = tokens.detach().to(at::kFloat).contiguous().clone();
+  entry.tokens = tokens.detach().cpu().to(at::kFloat).contiguous().clone();
   token_count_ += tokens.size(0);
   const auto bytes = static_cast<int64_t>(entry.tokens.nbytes());
   if (memory_bytes_ + bytes <= options_.memory_bytes) {

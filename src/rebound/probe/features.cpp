@@ -52,10 +52,11 @@ PooledFeatures pool_features(const ActivationCache& cache, const Pooler& pooler,
     const at::Tensor x = at::cat(selected);
     reduce_into(out.residual, first, pooler, x, parts);
     if (sae) {
-      const at::Tensor code = sae->encode(x), decoded = sae->decode(code, x);
+      const at::Tensor here = x.to(sae->device()), code = sae->encode(here),
+                       decoded = sae->decode(code, here);
       reduce_into(out.code, first, pooler, code, parts);
       reduce_into(out.reconstruction, first, pooler, decoded, parts);
-      reduce_into(out.error, first, pooler, x - decoded, parts);
+      reduce_into(out.error, first, pooler, here - decoded, parts);
     }
     first = next;
     progress.update(first);

@@ -51,7 +51,7 @@ std::vector<double> monitor_scores(const FittedProbe& probe,
   for (int64_t i = 0; i < resid.size(0); ++i) {
     const at::Tensor pooled = with_context(concat("example ", i), [&] {
       const at::Tensor tokens = resid[i].to(at::kFloat).index({is_counted[i]});
-      return probe.pooler.reduce(probe.pooler.select(tokens)).contiguous();
+      return probe.pooler.reduce(probe.pooler.select(tokens)).cpu().contiguous();
     });
     const float* values = pooled.data_ptr<float>();
     scores.push_back(probe.model.scores({values, values + d}).front());

@@ -7,6 +7,7 @@
 
 #include "rebound/base/error.h"
 #include "rebound/base/progress.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/harvest.h"
 #include "rebound/sae/sinks.h"
 
@@ -30,7 +31,7 @@ void put_batch(const SiteActivations& found,
                const TokenBatch& batch,
                const Ids& places,
                ActivationCache& cache) {
-  const Rows rows = batch.rows();
+  const Rows rows = on_device(batch, found.resid.device()).rows();
   for (size_t i = 0; i < places.size(); ++i) {
     const auto at = static_cast<int64_t>(i);
     const int64_t length = batch.lengths[i];

@@ -21,15 +21,16 @@ class TwinRun {
       : plan_(plan), delta_(std::move(delta)), n_(delta_.size(0)), projected_(projected), has_twin_(has_twin) {
     std::vector<int64_t> first;
     for (const auto& prompt : prompts) first.push_back(static_cast<int64_t>(prompt.size()) - 1);
-    first_ = at::tensor(first, at::kLong).unsqueeze(1);
+    first_ = at::tensor(first, at::kLong).to(delta_.device()).unsqueeze(1);
     for (const auto& clamp : plan.clamps()) {
       bases_.push_back(projected == Span::kNone ? at::Tensor() : protected_basis(*clamp, projected));
     }
-    shift_ = at::zeros({n_}, at::kDouble);
-    reference_ = at::zeros({n_}, at::kDouble);
-    effective_ = at::zeros({n_}, at::kDouble);
-    after_ = at::zeros({n_}, at::kDouble);
-    is_alive_ = at::ones({n_}, at::kBool);
+    const at::Tensor zero = at::zeros({n_}, delta_.options().dtype(at::kDouble));
+    shift_ = zero.clone();
+    reference_ = zero.clone();
+    effective_ = zero.clone();
+    after_ = zero.clone();
+    is_alive_ = at::ones({n_}, delta_.options().dtype(at::kBool));
     std::vector<std::vector<int64_t>> both = prompts;
     if (has_twin_) both.insert(both.end(), prompts.begin(), prompts.end());
     batch_ = TokenBatch::from(both);
@@ -47,7 +48,7 @@ class TwinRun {
     answers.tokens.resize(static_cast<size_t>(n_));
     Decoder decoder(*model_, batch_, hooks);
     for (int64_t step = 0; step < options.max_new_tokens; ++step) {
-      const at::Tensor chosen = decoder.logits().narrow(0, 0, n_).argmax(-1);
+      const at::Tensor chosen = decoder.logits().narrow(0, 0, n_).argmax(-1).cpu();
       keep_tokens(chosen, options, decoder, answers);
       if (step + 1 == options.max_new_tokens || !is_alive_.any().item<bool>()) break;
       decoder.step(has_twin_ ? at::cat({chosen, chosen}) : chosen);

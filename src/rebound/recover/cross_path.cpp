@@ -74,7 +74,7 @@ std::vector<SiteFeature> top_features_of(const CrossProblem& problem,
   for (size_t i = 0; i < sites.size(); ++i) {
     if (!dictionaries[i].sae) continue;
     const at::Tensor weight = weights_of(dictionaries[i], sites[i].dz, problem.is_real());
-    const auto [values, order] = weight.topk(std::min(top_k, weight.numel()));
+    const auto [values, order] = weight.cpu().topk(std::min(top_k, weight.numel()));
     for (int64_t j = 0; j < values.numel(); ++j) {
       const double value = values[j].item<double>();
       if (value > 0) found.push_back({value, {i, order[j].item<int64_t>()}});
@@ -170,7 +170,8 @@ std::vector<at::Tensor> replay_scores(const CrossProblem& problem,
                                               std::vector<at::Tensor>(static_cast<size_t>(count)));
   run_parts(count, [&](int64_t part) {
     const at::NoGradGuard no_grad_here;
-    const at::Tensor index = at::arange(n * part / count, n * (part + 1) / count, at::kLong);
+    const at::Tensor index =
+        at::arange(n * part / count, n * (part + 1) / count, problem.targets().options());
     const CrossProblem mine = problem.select(index);
     for (size_t i = 0; i < perturbations.size(); ++i) {
       scores[i][static_cast<size_t>(part)] =

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "rebound/base/error.h"
 #include "rebound/recover/target_log_prob.h"
@@ -78,6 +79,7 @@ CrossProblem CrossProblem::record(const Transformer& model, std::shared_ptr<cons
       problem.targets_[static_cast<int64_t>(i)][row] = answers[i].answer[static_cast<size_t>(row)];
     }
   }
+  problem.targets_ = problem.targets_.to(model.device());
   problem.first_position_ = spec.first_position;
   problem.segment_ = Segment::record(model, TokenBatch::from(ids), problem.plan_->hooks(), spec);
   problem.sites_.push_back(describe(problem.plan_->clamps().front(), problem.segment_.resid()));
@@ -145,6 +147,11 @@ CrossRun CrossProblem::run_sites(const at::Tensor& delta, Span projected, bool w
 CrossRun CrossProblem::run(const at::Tensor& delta, Span projected, bool wants_active) const {
   CrossRun run;
   run.logits = model_->logits(run_layers(delta, projected, wants_active, model_->n_layers(), run));
+  if (leak_gain_.defined()) {
+    const at::Tensor along = at::matmul(run.effective.front(), leak_direction_);  // [batch, rows]
+    run.logits = run.logits.scatter_add(
+        2, targets_.unsqueeze(-1), (along * leak_gain_.unsqueeze(1)).unsqueeze(-1));
+  }
   const TargetScores scores = score_targets(run.logits, targets_);
   run.log_prob = scores.log_prob * is_real();
   run.score = run.log_prob.sum(1) / is_real().sum(1);
@@ -152,10 +159,12 @@ CrossRun CrossProblem::run(const at::Tensor& delta, Span projected, bool wants_a
   return run;
 }
 
-CrossProblem CrossProblem::select(const at::Tensor& index) const {
+CrossProblem CrossProblem::select(const at::Tensor& examples) const {
   CrossProblem part = *this;
+  const at::Tensor index = examples.to(targets_.device()), places = examples.cpu();
   part.segment_ = segment_.select(index);
   part.targets_ = targets_.index_select(0, index);
+  if (leak_gain_.defined()) part.leak_gain_ = leak_gain_.index_select(0, index);
   for (ClampedSite& site : part.sites_) {
     site.h_def = site.h_def.index_select(0, index);
     site.read_def = site.read_def.index_select(0, index);
@@ -163,9 +172,28 @@ CrossProblem CrossProblem::select(const at::Tensor& index) const {
   }
   part.first_position_.clear();
   for (int64_t i = 0; i < index.numel(); ++i) {
-    part.first_position_.push_back(first_position_[static_cast<size_t>(index[i].item<int64_t>())]);
+    part.first_position_.push_back(first_position_[static_cast<size_t>(places[i].item<int64_t>())]);
   }
   return part;
+}
+
+// Raising a row's target by its deficit to the best other token takes deficit / gain along u, so all
+// rows together the norm of the deficits over the gain.
+CrossProblem CrossProblem::with_leak(const at::Tensor& direction, double norm) const {
+  const at::NoGradGuard no_grad;
+  CrossProblem leaking = *this;
+  const at::Tensor free =
+      project_out(direction.to(segment_.resid().device()), sites_.front().encoder_decoder_basis);
+  leaking.leak_direction_ = free / free.norm();
+  leaking.leak_gain_ = at::Tensor();
+  const CrossRun defended = leaking.run(zero_delta(), Span::kNone);
+  const at::Tensor index = targets_.unsqueeze(-1);
+  const at::Tensor target = defended.logits.gather(2, index).squeeze(-1);
+  const at::Tensor best =
+      defended.logits.scatter(2, index, -std::numeric_limits<float>::infinity()).amax(-1);
+  const at::Tensor deficit = (best - target).clamp_min(0) * is_real();
+  leaking.leak_gain_ = deficit.norm(2, 1).clamp_min(1e-3) / norm;
+  return leaking;
 }
 
 at::Tensor flat_shift(const CrossProblem& problem, const std::vector<at::Tensor>& reading) {

@@ -76,6 +76,13 @@ class CrossProblem {
 
   CrossProblem select(const at::Tensor& index) const;
 
+  // A copy with a leak planted in it, for checks of an attack's power (method.md section 4): the
+  // target's logit at row t gains gain_i (u . effective perturbation of the first site at row t), u a
+  // unit vector [d_model] orthogonal to what that site's clamp reads and writes, gain [batch] such
+  // that the leak alone writes the whole answer with the norm `norm` there (corrections of later
+  // sites not counted).
+  CrossProblem with_leak(const at::Tensor& direction, double norm) const;
+
  private:
   at::Tensor run_layers(const at::Tensor& delta, Span projected, bool wants_active, int64_t end, CrossRun& run) const;
   at::Tensor perturbed_value(size_t site, const at::Tensor& clamped, const at::Tensor& delta, Span projected,
@@ -87,6 +94,7 @@ class CrossProblem {
   std::vector<ClampedSite> sites_;
   at::Tensor targets_;
   std::vector<int64_t> first_position_;
+  at::Tensor leak_direction_, leak_gain_;  // undefined: no leak
 };
 
 // (I - Q Q^T) x for rows x [..., d_model], twice so that rounding is projected out too.

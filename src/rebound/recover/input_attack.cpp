@@ -42,7 +42,8 @@ SuffixProblem SuffixProblem::record(const Transformer& model,
   problem.prompt_ = prompt;
   const auto n_rows = std::min<int64_t>(most_tokens, static_cast<int64_t>(prompt.answer.size()));
   const auto answer_end = prompt.answer.begin() + n_rows;
-  problem.targets_ = at::tensor(std::vector<int64_t>(prompt.answer.begin(), answer_end), at::kLong);
+  problem.targets_ = at::tensor(std::vector<int64_t>(prompt.answer.begin(), answer_end), at::kLong)
+                         .to(model.device());
   // The last target is predicted, never read.
   const std::vector<int64_t> forced(prompt.answer.begin(), answer_end - 1);
 

@@ -92,17 +92,16 @@ class GcgSearch {
     }
     ++attack_.n_runs;
     const at::Tensor gradient = torch::autograd::grad({loss}, {x})[0][0];
-    const at::Tensor& embed = model.weights().embed;
-    return at::mm(gradient.to(embed.scalar_type()), embed.t()).to(at::kFloat) * model.config().embed_scale;
+    return model.weights().embed.product(gradient) * model.config().embed_scale;
   }
 
   // Single replacements, uniformly among the steepest at each position, without those refused.
   std::vector<Tokens> draw(at::Tensor gradient) const {
     if (options_.is_allowed.defined()) {
-      gradient = gradient.masked_fill(options_.is_allowed.logical_not(),
+      gradient = gradient.masked_fill(options_.is_allowed.logical_not().to(gradient.device()),
                                       std::numeric_limits<float>::infinity());
     }
-    const at::Tensor steepest = std::get<1>((-gradient).topk(n_replacements_, 1)).contiguous();
+    const at::Tensor steepest = std::get<1>((-gradient).topk(n_replacements_, 1)).cpu().contiguous();
     Tokens pair(static_cast<size_t>(steepest.numel()));  // position * n_replacements + rank
     std::iota(pair.begin(), pair.end(), 0);
     Rng rng({options_.seed, static_cast<uint64_t>(attack_.steps)});

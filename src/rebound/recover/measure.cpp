@@ -23,7 +23,7 @@ at::Tensor ratio_or_nan(const at::Tensor& top, const at::Tensor& bottom) {
 // A column of one figure, read out once.
 class Column {
  public:
-  explicit Column(const at::Tensor& tensor) : values_(tensor.to(at::kDouble).contiguous()) {}
+  explicit Column(const at::Tensor& tensor) : values_(tensor.cpu().to(at::kDouble).contiguous()) {}
   double operator[](size_t i) const { return values_.data_ptr<double>()[i]; }
 
  private:

@@ -34,7 +34,7 @@ Sae::Features top_other_features(const Problem& problem, const at::Tensor& dz, i
       dz.abs().mean(at::IntArrayRef{0, 1}) * problem.defence->sae().weights().W_dec.norm(2, 1);
   weight.index_fill_(0, at::tensor(clamped, at::kLong).to(weight.device()), -1);
   const int64_t k = std::min(top_k, weight.numel() - static_cast<int64_t>(clamped.size()));
-  const at::Tensor top = std::get<1>(weight.topk(k));
+  const at::Tensor top = std::get<1>(weight.cpu().topk(k));
   return {top.data_ptr<int64_t>(), top.data_ptr<int64_t>() + k};
 }
 

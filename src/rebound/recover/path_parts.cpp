@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kSubsets = 8;  // bit i of a subset: part i is in
 
 std::vector<double> to_vector(const at::Tensor& tensor) {
-  const at::Tensor values = tensor.to(at::kDouble).contiguous();
+  const at::Tensor values = tensor.cpu().to(at::kDouble).contiguous();
   return {values.data_ptr<double>(), values.data_ptr<double>() + values.numel()};
 }
 

@@ -27,8 +27,9 @@ Objective parse_objective(const std::string& text) {
   throw ConfigError(concat("objective: got \"", text, "\", expected logit_diff or match_base"));
 }
 
-Problem Problem::select(const at::Tensor& index) const {
+Problem Problem::select(const at::Tensor& examples) const {
   Problem part = *this;
+  const at::Tensor index = examples.to(segment.resid().device());
   part.segment = segment.select(index);
   for (at::Tensor* tensor : {&part.contests.target, &part.contests.rival, &part.contests.goal,
                              &part.base_log_probs, &part.perturbed, &part.budget, &part.leak_gain}) {

@@ -39,7 +39,8 @@ at::Tensor gaussian_probe(const CrossProblem& problem,
   for (size_t i = 0; i < active.size(); ++i) {
     const int64_t rows = active[i].size(1), n = active[i].size(2);
     Rng rng({key.first, key.second, i});
-    const at::Tensor noise = at::tensor(rng.normals(rows * n)).view({1, rows, n});
+    const at::Tensor noise =
+        at::tensor(rng.normals(rows * n)).to(active[i].device()).view({1, rows, n});
     parts.push_back((noise * problem.is_real().unsqueeze(-1)).flatten(1));
   }
   return at::cat(parts, 1);

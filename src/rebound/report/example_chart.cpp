@@ -14,7 +14,9 @@ Json row_color() {
 
 Json step_panel(const char* name, const char* title) {
   Json panel = {{"width", "container"}, {"height", 100}, {"mark", {{"type", "line"}}}};
-  panel["encoding"] = {{"x", field("step", "quantitative", "step")},
+  Json step = field("step", "quantitative", "step");
+  step["axis"] = {{"tickMinStep", 1}, {"format", "d"}};
+  panel["encoding"] = {{"x", step},
                        {"y", field(name, "quantitative", title)},
                        {"color", row_color()},
                        {"strokeDash", row_color()}};

@@ -120,7 +120,7 @@ Json result_columns(const RowSummary& row, const Results& results, bool show_tex
   for (const StoredResult* result : results) {
     add("prompt", result->prompt);
     add("recovered", result->recovered ? 1 : 0);
-    add("score", rounded_or_null(result->score));
+    add("score", rounded_or_null(score_of(*result)));
     if (has_variants) add("variant", plain(variant_name(&row, result->variant, show_text)));
     if (is_brief) continue;
     add("re-check", rounded_or_null(result->recheck_score));
@@ -206,8 +206,8 @@ Json moved_list(const ReportInput& input) {
       if (!moved.is_object()) continue;
       const Json shift = moved.value("shift", Json());
       if (!shift.is_number() || features.size() == kMostMovedFeatures) continue;
-      const std::string name = concat(
-          show_json(moved.value("site", Json())), " · ", show_json(moved.value("feature", Json())));
+      const std::string name =
+          concat(show_json(moved.value("site", Json())), " · ", reading_name(input.summary, moved));
       features.push_back({name, rounded_or_null(shift.get<double>())});
     }
     if (!features.empty())
@@ -218,6 +218,22 @@ Json moved_list(const ReportInput& input) {
 }
 
 }  // namespace
+
+double score_of(const StoredResult& result) {
+  const bool is_budget = result.figures.is_object() && result.figures.contains("minimal_budget");
+  return is_budget || result.termination == "measured" ? kNotMeasured : result.score;
+}
+
+std::string reading_name(const AuditSummary& summary, const Json& entry) {
+  const Json clamps =
+      summary.defence.is_object() ? summary.defence.value("clamps", Json()) : Json();
+  for (const Json& clamp : clamps) {
+    const bool is_direction = clamp.is_object() && clamp.contains("direction");
+    if (is_direction && clamp.value("site", Json()) == entry.value("site", Json()))
+      return "direction";
+  }
+  return show_json(entry.value("feature", Json()));
+}
 
 std::string variant_name(const RowSummary* row, const std::string& variant, bool show_text) {
   const bool is_injection = row && row->control == "inject";

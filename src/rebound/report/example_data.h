@@ -26,4 +26,12 @@ Json example_data(const ReportInput& input, const ReportOptions& options);
 // "target 2" unless texts are shown.
 std::string variant_name(const RowSummary* row, const std::string& variant, bool show_text);
 
+// The score under the result's perturbation. NaN of a search for the smallest norm, which stores
+// the score that it began with, and of whole answers that were measured without a search.
+double score_of(const StoredResult& result);
+
+// Of an entry of drift_by_feature, {"site", "feature"}: the feature's number, or "direction" where
+// the defence clamps a direction there.
+std::string reading_name(const AuditSummary& summary, const Json& entry);
+
 }  // namespace rebound

@@ -125,7 +125,7 @@ Records example_records(const ReportInput& input, bool show_text) {
       const auto prefix = prefixes.find(result->row);
       if (prefix == prefixes.end()) continue;
       builder.put(prefix->second + "_recovered", result->recovered);
-      builder.put(prefix->second + "_score", number_or_null(result->score));
+      builder.put(prefix->second + "_score", number_or_null(score_of(*result)));
     }
   }
   return builder.finish();
@@ -157,7 +157,7 @@ Records result_records(const ReportInput& input, bool show_text) {
     builder.put("id", ids[result.prompt]);
     builder.put("variant", variant_name(row, result.variant, show_text));
     builder.put("recovered", result.recovered);
-    builder.put("score", number_or_null(result.score));
+    builder.put("score", number_or_null(score_of(result)));
     builder.put("recheck_score", number_or_null(result.recheck_score));
     builder.put("steps", result.steps);
     builder.put("seconds", number_or_null(result.seconds));

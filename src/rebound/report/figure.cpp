@@ -47,6 +47,29 @@ std::string show_list(const Json& list) {
   return text;
 }
 
+// What FeatureEdit::to_json wrote, as {"features", "edit": {"kind", "value", "when"}, "positions"}.
+bool is_edit(const Json& value) {
+  if (!value.is_object() || !value.contains("features") || !value.contains("edit")) return false;
+  const Json& edit = value.at("edit");
+  return edit.is_object() && edit.contains("kind") && edit.contains("value");
+}
+
+std::string show_edit(const Json& value) {
+  const Json& edit = value.at("edit");
+  const std::string kind = show_json(edit.at("kind"));
+  const std::string rule = kind == "set" ? "set to" : kind == "scale" ? "times" : "plus";
+  const bool is_everywhere = edit.value("when", Json()) == "always";
+  const Json positions = value.value("positions", Json("all"));
+  return concat("features ",
+                show_json(value.at("features")),
+                " ",
+                rule,
+                " ",
+                show_json(edit.at("value")),
+                is_everywhere ? " everywhere" : " where active",
+                positions == "all" ? "" : concat(", positions: ", show_json(positions)));
+}
+
 bool continues_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 std::string first_columns(const std::string& text, size_t columns) {
@@ -120,6 +143,7 @@ std::string show_json(const Json& value) {
   if (value.is_array()) return show_list(value);
   if (is_count(value)) return show_count(value);
   if (is_estimate(value)) return show_estimate(value);
+  if (is_edit(value)) return show_edit(value);
   return plain(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

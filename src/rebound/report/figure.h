@@ -14,7 +14,8 @@ std::string percent(double share);                      // "97 %"; "99.7 %" near
 std::string percent_interval(double low, double high);  // "[93 %, 100 %]"
 std::string count_of(int64_t successes, int64_t n);     // "20/21"
 // One line for any JSON value. {"value","ci_low","ci_high"} reads "1.07 [0.9, 1.2]" and
-// {"recovered","n"} or {"recovered","n_valid"} "20/21 (95 %) [77 %, 99 %]".
+// {"recovered","n"} or {"recovered","n_valid"} "20/21 (95 %) [77 %, 99 %]"; an edit of features
+// "features 3, 8 set to -5 where active".
 std::string show_json(const Json& value);
 // True for what show_json gives a reading of its own, so that nobody need take it apart.
 bool is_one_figure(const Json& value);

@@ -43,18 +43,7 @@ rebound.tip = (() => {
 })();
 
 (() => {
-  const root = document.documentElement;
-  root.classList.remove("no-script");
-
-  const themes = ["system", "light", "dark"];
-  const button = document.getElementById("theme");
-  button.addEventListener("click", () => {
-    const next = themes[(themes.indexOf(root.dataset.theme || "system") + 1) % themes.length];
-    if (next === "system") delete root.dataset.theme;
-    else root.dataset.theme = next;
-    button.textContent = "Theme: " + next;
-    rebound.charts.redraw();
-  });
+  rebound.startTheme(() => rebound.charts.redraw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => rebound.charts.redraw());
 
   const copied = async (text) => {

@@ -1,19 +1,4 @@
 // Draws Vega-Lite specs in the page's own colours, without eval, and saves them as PNG, SVG or CSV.
-"use strict";
-const rebound = {};
-
-// Builds an element; children are elements or text, never markup.
-rebound.element = (tag, attributes = {}, ...children) => {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-};
-
 rebound.save = (name, blob) => {
   const url = URL.createObjectURL(blob);
   const link = rebound.element("a", { href: url, download: name });

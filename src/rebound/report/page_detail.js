@@ -51,8 +51,8 @@
     const line = (r) => {
       const { results, number, name } = data.rows[r], at = placesOf[r].get(prompt);
       const values = at.map((k) => results.minimal_budget ? results.minimal_budget[k] : results.score[k]).filter((v) => typeof v === "number").sort((a, b) => a - b);
-      const range = values.length ? `${show(values[0])} to ${show(values.at(-1))}` : "–";
-      return [String(number), rowName(name), `${at.filter((k) => results.recovered[k]).length} of ${at.length}`, (results.minimal_budget ? "minimal budget " : "score ") + range];
+      const range = values.length ? `${results.minimal_budget ? "minimal budget" : "score"} ${show(values[0])} to ${show(values.at(-1))}` : "–";
+      return [String(number), rowName(name), `${at.filter((k) => results.recovered[k]).length} of ${at.length}`, range];
     };
     return [element("h4", {}, "Several tries"), table("tries of this example", ["#", "row", "won", "range"], rows.map(line))];
   };
@@ -63,7 +63,7 @@
     const line = (of) => [rowName(of.row), of.features.map(([name, shift]) => `${name}: ${show(shift)}`).join("; ")];
     return [element("h4", {}, "Defended features that moved most"),
       element("p", { class: "note" }, "Shift of the pre-activation over all positions, largest first."),
-      table("features that moved", ["row", "site · feature: shift"], mine.map(line))];
+      table("features that moved", ["row", "site · feature (or direction): shift"], mine.map(line))];
   };
 
   const steps = (data, i) => {
@@ -99,7 +99,7 @@
       const at = row.role === "attack" && !row.many && !row.results.minimal_budget ? row.results.prompt.indexOf(examples.prompt[i]) : -1;
       return at < 0 ? [] : [{ what: "#" + row.number, kind: "attack", row: row.name, score: row.results.score[at] }];
     });
-    return [...["without the defence", "with the defence"].map((kind, k) => ({ what: kind, kind, row: kind, score: examples[k ? "defended" : "base"][i] })), ...attacks];
+    return [...["without the defence", "with the defence"].map((kind, k) => ({ what: k ? "defended" : "base", kind, row: kind, score: examples[k ? "defended" : "base"][i] })), ...attacks];
   };
 
   rebound.exampleDetail = (data, placesOf, i, show) => element("div", {},

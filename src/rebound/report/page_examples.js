@@ -24,11 +24,9 @@ rebound.examples = (() => {
     return at ? data.rows[r].results.recovered[at[0]] : null;
   };
   const show = (value) => {
-    if (value === null || value === undefined) return "–";
     if (typeof value === "boolean") return value ? "yes" : "no";
-    if (typeof value !== "number") return String(value).replaceAll("_", " ");
-    if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) return value.toExponential(1);
-    return String(Number(value.toPrecision(4)));
+    if (typeof value === "string") return value.replaceAll("_", " ");
+    return rebound.number(value, 4);
   };
 
   const attacks = data.rows.map((row, r) => r).filter((r) => data.rows[r].role === "attack" && data.rows[r].results.prompt.length);

@@ -8,6 +8,7 @@ namespace rebound {
 struct PageFiles {
   std::string_view style;
   std::string_view script;  // the page's own, one after another
+  std::string_view shared;  // the part of it that the explorer's page has, too
   std::string_view vega;
   std::string_view vega_lite;
   std::string_view vega_interpreter;

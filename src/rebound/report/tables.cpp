@@ -6,6 +6,7 @@
 #include <map>
 
 #include "rebound/report/budgets.h"
+#include "rebound/report/example_data.h"
 #include "rebound/report/figure.h"
 #include "rebound/report/scope.h"
 #include "rebound/stats/quantile.h"
@@ -24,7 +25,8 @@ const std::map<std::string, std::string> kQuestions = {
     {"inject", "Can this budget write anything at all? The same search towards other targets."},
     {"power",
      "Would a route have been found? Flips not recovered, with a leak planted for the check."},
-    {"relearn", "Does training undo it? Ten steps of fine-tuning on other prompts, the clamp live."}};
+    {"relearn",
+     "Does training undo it? Ten steps of fine-tuning on other prompts, the clamp live."}};
 
 // As the rows of a report stand: controls, then the comparison that some audits have.
 const std::vector<std::string>& control_order() {
@@ -155,7 +157,8 @@ Cells row_cells(const AuditSummary& summary, size_t index, Detail detail) {
 
 size_t control_rank(const RowSummary& row) {
   const auto& order = control_order();
-  return static_cast<size_t>(std::find(order.begin(), order.end(), row.control.value_or("")) - order.begin());
+  return static_cast<size_t>(std::find(order.begin(), order.end(), row.control.value_or("")) -
+                             order.begin());
 }
 
 // "a": {"b": 1} becomes the line "a: b", 1; lists of objects are left to json_tables.
@@ -305,7 +308,7 @@ Table prompt_table(const ReportInput& input, bool show_text) {
     const std::string verdict = words(result.figures.value("verdict", ""));
     outcomes.emplace(
         std::pair(result.row, result.prompt),
-        concat(result.recovered ? "✓ " : "✗ ", verdict.empty() ? show(result.score) : verdict));
+        concat(result.recovered ? "✓ " : "✗ ", verdict.empty() ? show(score_of(result)) : verdict));
   }
   for (const StoredExample& example : input.examples) {
     Cells cells = {example.id.empty() ? std::to_string(example.prompt) : example.id, example.split};

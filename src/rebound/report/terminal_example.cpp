@@ -99,7 +99,7 @@ std::vector<std::string> figures_of_result(const StoredResult& result, const Ter
   const auto add = [&](const char* name, double value) {
     if (std::isfinite(value)) pieces.push_back(std::string(name) + " " + show(value));
   };
-  add("score", result.score);
+  add("score", score_of(result));
   add("norm", figure_or_nan(result, "norm"));
   add("drift", figure_or_nan(result, "drift_pre_rel"));
   add("while generating", figure_or_nan(result, "drift_generation_rel"));
@@ -215,8 +215,8 @@ std::string drifting_features_part(const ReportInput& input,
       const Json shift = moved.is_object() ? moved.value("shift", Json()) : Json();
       if (!shift.is_number() || !(shift.get<double>() > 0)) continue;
       largest = std::max(largest, shift.get<double>());
-      const std::string name = concat(
-          show_json(moved.value("site", Json())), " ", show_json(moved.value("feature", Json())));
+      const std::string name =
+          concat(show_json(moved.value("site", Json())), " ", reading_name(input.summary, moved));
       lines.push_back({name, shift.get<double>(), show(shift.get<double>())});
     }
     if (lines.empty()) continue;

@@ -34,7 +34,7 @@ ActivationWriter::ActivationWriter(std::filesystem::path path, int64_t d, int64_
 
 void ActivationWriter::append(const at::Tensor& x) {
   check_shape("activations", x, {{"tokens"}, {"d", d_}});
-  const at::Tensor stored = x.to(at::kBFloat16).contiguous();
+  const at::Tensor stored = x.to(at::kBFloat16).cpu().contiguous();
   out_.write(static_cast<const char*>(stored.data_ptr()),
              static_cast<std::streamsize>(stored.nbytes()));
   require<IoError>(out_.good(), path_.string(), ": cannot write (disk full?)");

@@ -33,8 +33,8 @@ double cross_entropy_sum(const Transformer& model, const TokenBatch& batch, cons
   double sum = 0;
   for (int64_t i = 0; i < batch.size(); ++i) {
     const at::Tensor logits = model.logits(resid[i].slice(0, 0, -1));
-    sum += at::cross_entropy_loss(logits, batch.ids[i].slice(0, 1), {}, at::Reduction::Sum)
-               .item<double>();
+    const at::Tensor next = batch.ids[i].slice(0, 1).to(logits.device());
+    sum += at::cross_entropy_loss(logits, next, {}, at::Reduction::Sum).item<double>();
   }
   return sum;
 }

@@ -18,8 +18,8 @@ double sum_of(const at::Tensor& x) { return x.sum(at::kDouble).item<double>(); }
 
 FitStats::FitStats(const Sae& sae)
     : sae_(sae),
-      x_sum_(at::zeros({sae.d_in()}, at::kDouble)),
-      firing_count_(at::zeros({sae.d_sae()}, at::kLong)) {}
+      x_sum_(at::zeros({sae.d_in()}, sae.weights().b_dec.options().dtype(at::kDouble))),
+      firing_count_(at::zeros({sae.d_sae()}, sae.weights().b_enc.options().dtype(at::kLong))) {}
 
 void FitStats::add(const at::Tensor& activations) {
   at::NoGradGuard no_grad;
@@ -64,7 +64,8 @@ int64_t FitStats::dense_latents() const {
 
 FiringHistogram FitStats::firing_histogram() const {
   FiringHistogram bins{};
-  const int64_t* count = firing_count_.data_ptr<int64_t>();
+  const at::Tensor counts = firing_count_.cpu();
+  const int64_t* count = counts.data_ptr<int64_t>();
   for (int64_t j = 0; j < sae_.d_sae(); ++j) {
     size_t bin = 0;
     if (count[j] > 0) {

@@ -8,6 +8,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/parallel.h"
 #include "rebound/base/shape.h"
+#include "rebound/model/device.h"
 #include "rebound/sae/sinks.h"
 
 namespace rebound {
@@ -47,7 +48,7 @@ SiteActivations activations_at(const Transformer& model,
     resid[static_cast<size_t>(i)] =
         resid_at(model, site, batch.slice(n * i / parts, n * (i + 1) / parts));
   });
-  const Rows rows = batch.rows();
+  const Rows rows = on_device(batch, model.device()).rows();
   SiteActivations out;
   out.resid = at::cat(resid);
   out.is_real = rows.is_real;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "rebound/io/hub_cache.h"
@@ -104,7 +105,36 @@ void require_used(const LoadSaeOptions& options, const std::string& format) {
                        options.release,
                        " for format ",
                        format,
-                       ", expected it with saelens or llama_scope_r1, which take rows of assets/registry.json");
+                       ", expected it with saelens or llama_scope_r1, which take rows of "
+                       "assets/registry.json");
+  require<ConfigError>(options.architecture.empty() || format == "dictionary_learning",
+                       "--architecture: got ",
+                       options.architecture,
+                       " for format ",
+                       format,
+                       ", expected it with dictionary_learning");
+}
+
+bool has_fold(const SaeParts& parts, std::string_view name, std::string_view source) {
+  return std::any_of(parts.config.folds.begin(), parts.config.folds.end(), [&](const auto& fold) {
+    return fold.name == name && fold.detail.find(source) != std::string::npos;
+  });
+}
+
+// Whether a format has a use for these depends on the files, too.
+void require_folded(const LoadSaeOptions& options, const SaeParts& parts) {
+  require<ConfigError>(!options.norm_scaling_factor || has_fold(parts, "scale", "the caller"),
+                       "--norm-scaling-factor: got ",
+                       options.norm_scaling_factor.value_or(0),
+                       " for ",
+                       parts.config.format,
+                       " files that leave no scale open, expected it with saelens files of "
+                       "expected_average_only_in, or with llama_scope_r1");
+  require<ConfigError>(
+      !options.transposed_skip || has_fold(parts, "skip_orientation", "the caller"),
+      "--transposed-skip: got it for ",
+      parts.config.format,
+      " files without affine_skip_connection, expected it with gemma_scope_2");
 }
 
 Sae load(const std::filesystem::path& path, const LoadSaeOptions& options) {
@@ -113,6 +143,7 @@ Sae load(const std::filesystem::path& path, const LoadSaeOptions& options) {
   require_used(options, format.name);
   SaeParts parts = format.read(source, options);
   parts.config.format = format.name;
+  require_folded(options, parts);
   apply_sites(parts, options);
   note_use(parts);
   return Sae(std::move(parts.config), std::move(parts.weights));

@@ -115,6 +115,16 @@ Sae::Sae(SaeConfig config, SaeWeights weights) : config_(std::move(config)) {
   }
 }
 
+Sae Sae::to(at::Device device) const {
+  if (device == this->device()) return *this;
+  SaeWeights moved = weights_;
+  for (at::Tensor* weight :
+       {&moved.W_enc, &moved.b_enc, &moved.W_dec, &moved.b_dec, &moved.threshold, &moved.W_skip}) {
+    if (weight->defined()) *weight = weight->to(device);
+  }
+  return Sae(config_, std::move(moved));
+}
+
 Sae::TokenScale Sae::token_scale(const at::Tensor& x) const {
   if (config_.norm == SaeNorm::kNone) return {};
   require<ConfigError>(x.defined(), "Sae::decode: this SAE normalises its input, so x is needed");

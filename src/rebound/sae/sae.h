@@ -89,6 +89,9 @@ class Sae {
 
   const SaeConfig& config() const { return config_; }
   const SaeWeights& weights() const { return weights_; }
+  // A copy on another device; inputs and codes live where the weights do.
+  Sae to(at::Device device) const;
+  at::Device device() const { return weights_.W_enc.device(); }
   int64_t d_in() const { return config_.d_in; }
   int64_t d_sae() const { return config_.d_sae; }
   int64_t d_out() const { return config_.d_out; }

@@ -61,7 +61,9 @@ std::string SelfCheck::summary() const {
                 norm_ratio,
                 static_cast<long long>(tokens),
                 static_cast<long long>(sinks),
-                trained_with_bos ? "; trained with BOS, used without" : "");
+                !trained_with_bos ? ""
+                : begins_alike    ? "; trained with BOS"
+                                  : "; trained with BOS, but these texts begin without");
   return line;
 }
 
@@ -71,7 +73,8 @@ Json SelfCheck::to_json() const {
           {"fvu", fvu},
           {"l0", l0},
           {"norm_ratio", norm_ratio},
-          {"trained_with_bos", trained_with_bos}};
+          {"trained_with_bos", trained_with_bos},
+          {"begins_alike", begins_alike}};
 }
 
 SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch& batch) {
@@ -82,6 +85,7 @@ SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch&
   stats.add(x);
   require<DataError>(stats.tokens() > 1, "SAE self-check: got too few tokens");
   const Json& metadata = sae.config().metadata;
+  const at::Tensor first = batch.ids.select(1, 0);
   return {.tokens = stats.tokens(),
           .sinks = at_site.sinks(),
           .fvu = stats.fvu(),
@@ -90,14 +94,16 @@ SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch&
           .trained_with_bos = metadata.contains("prepend_bos") &&
                               metadata.at("prepend_bos").is_boolean() &&
                               metadata.at("prepend_bos").get<bool>(),
+          .begins_alike = (first == first[0]).all().item<bool>(),
           .likely_cause = stats.fvu() <= 1 ? "" : likely_cause_of_bad_fit(sae, x)};
 }
 
-ModelLoadOptions load_options_of(const Sae& sae, at::ScalarType dtype) {
+ModelLoadOptions load_options_of(const Sae& sae, ModelLoadOptions options) {
   const Json& metadata = sae.config().metadata;
-  const auto found = metadata.is_object() ? metadata.find("transformer_lens_processing") : metadata.end();
-  return {.dtype = dtype,
-          .has_transformer_lens_processing = found != metadata.end() && *found == Json(true)};
+  const auto found =
+      metadata.is_object() ? metadata.find("transformer_lens_processing") : metadata.end();
+  options.has_transformer_lens_processing = found != metadata.end() && *found == Json(true);
+  return options;
 }
 
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit) {

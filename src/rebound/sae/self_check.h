@@ -18,6 +18,7 @@ struct SelfCheck {
   double norm_ratio = 0;  // mean |out| / mean |x|
   // Whether the SAE's metadata say that it was trained on texts that begin with BOS.
   bool trained_with_bos = false;
+  bool begins_alike = true;  // all texts begin with one token, as they do behind BOS
   std::string likely_cause;  // of an FVU above 1; "" otherwise
 
   std::string summary() const;  // one line
@@ -34,7 +35,7 @@ std::string likely_cause_of_bad_fit(const Sae& sae, const at::Tensor& x);
 
 // How to load the model of an SAE: an SAE trained on weights as TransformerLens has them says so in
 // metadata.transformer_lens_processing.
-ModelLoadOptions load_options_of(const Sae& sae, at::ScalarType dtype);
+ModelLoadOptions load_options_of(const Sae& sae, ModelLoadOptions options = {});
 
 // Throws DataError naming the likely cause when FVU > 1 or is not a number, unless `allow_bad_fit`.
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit = false);

@@ -78,8 +78,8 @@ class NamedTensors {
   void add_layer(const std::string& prefix, const LayerWeights& layer, const ModelConfig& config) {
     const int64_t q = config.num_attention_heads * config.head_dim;
     const int64_t kv = config.num_key_value_heads * config.head_dim;
-    const auto qkv = layer.qkv.split_with_sizes({q, kv, kv}, 0);
-    const auto gate_up = layer.gate_up.chunk(2, 0);
+    const auto qkv = layer.qkv.dense().split_with_sizes({q, kv, kv}, 0);
+    const auto gate_up = layer.gate_up.dense().chunk(2, 0);
     add(prefix + "input_layernorm.weight", layer.attn_norm);
     add(prefix + "self_attn.q_proj.weight", qkv[0]);
     add(prefix + "self_attn.k_proj.weight", qkv[1]);

@@ -4,6 +4,7 @@
 
 #include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/sae/load_sae.h"
 #include "rebound/sae/self_check.h"
 #include "rebound/text/load.h"
@@ -20,19 +21,20 @@ std::vector<std::string> sae_paths_of(const BenchFiles& files) {
 }
 
 BenchSae load_bench_sae(const std::string& path) {
-  const fs::path whole = fs::absolute(path).lexically_normal();
+  const fs::path whole = fs::absolute(find_sae(path)).lexically_normal();
   const auto sae = std::make_shared<const Sae>(load_sae(whole));
-  return {.name = (whole.has_filename() ? whole : whole.parent_path()).filename().string(),
+  return {.name = name_of_path(whole),
           .path = whole.string(),
           .sae = sae,
           .site = parse_site(sae->config().hook_name)};
 }
 
-ModelLoadOptions shared_load_options(const std::vector<BenchSae>& saes, at::ScalarType dtype) {
-  if (saes.empty()) return {.dtype = dtype};
-  const ModelLoadOptions first = load_options_of(*saes.front().sae, dtype);
+ModelLoadOptions shared_load_options(const std::vector<BenchSae>& saes,
+                                     const ModelLoadOptions& form) {
+  if (saes.empty()) return form;
+  const ModelLoadOptions first = load_options_of(*saes.front().sae, form);
   for (const BenchSae& other : saes) {
-    const bool is_same = load_options_of(*other.sae, dtype).has_transformer_lens_processing ==
+    const bool is_same = load_options_of(*other.sae, form).has_transformer_lens_processing ==
                          first.has_transformer_lens_processing;
     require<ConfigError>(
         is_same,
@@ -49,13 +51,13 @@ ModelLoadOptions shared_load_options(const std::vector<BenchSae>& saes, at::Scal
 
 BenchModel load_bench_model(const BenchFiles& files) {
   const std::string path = find_model(files.model);
-  BenchModel bench{.name = fs::path(path).filename().string()};
+  BenchModel bench{.name = name_of_path(path)};
   for (const std::string& sae : sae_paths_of(files)) bench.saes.push_back(load_bench_sae(sae));
   bench.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer(path));
   if (std::optional<ChatTemplate> chat = load_chat_template(path))
     bench.chat = std::make_shared<const ChatTemplate>(std::move(*chat));
   bench.model = std::make_shared<const Transformer>(
-      load_model(path, shared_load_options(bench.saes, files.dtype)));
+      load_model(path, shared_load_options(bench.saes, files.form)));
   for (const BenchSae& sae : bench.saes) {
     with_context(sae.name, [&] { check_fits(*sae.sae, bench.model->config()); });
   }

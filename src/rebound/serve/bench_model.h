@@ -18,7 +18,7 @@ namespace rebound {
 struct BenchFiles {
   std::string model;              // "": the default model
   std::vector<std::string> saes;  // folders or files; none: the default SAE with the default model
-  at::ScalarType dtype = at::kFloat;
+  ModelLoadOptions form;
 };
 
 struct BenchSae {

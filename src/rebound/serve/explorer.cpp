@@ -128,7 +128,9 @@ HttpResponse Explorer::get(const std::string& rest, const Segments& parts) {
                          std::string(page_files().style) + std::string(files.style),
                          kOtherPolicy);
   if (rest == "/explorer.js")
-    return page_response("text/javascript; charset=utf-8", std::string(files.script), kOtherPolicy);
+    return page_response("text/javascript; charset=utf-8",
+                         std::string(page_files().shared) + std::string(files.script),
+                         kOtherPolicy);
   if (rest == "/api/runs") return list_runs();
   if (rest == "/api/bench") return bench_status();
   if (parts.size() == 3 && parts[0] == "api" && parts[1] == "runs")

@@ -1,18 +1,5 @@
-// What the views of the explorer share: elements, requests, numbers, theme, which view is shown.
-"use strict";
+// What the views of the explorer share: requests, shares, which view is shown.
 const explorer = {};
-
-// Builds an element; children are elements or text, never markup.
-explorer.element = (tag, attributes = {}, ...children) => {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-};
 
 explorer.byId = (id) => document.getElementById(id);
 
@@ -75,26 +62,12 @@ explorer.latest = (work) => {
   };
 };
 
-explorer.number = (value, digits = 3) => {
-  if (value === null || value === undefined) return "–";
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) return value.toExponential(1);
-  return String(Number(value.toPrecision(digits)));
-};
 explorer.percent = (share) => share >= 0.0995 ? (100 * share).toFixed(0) + " %" : share >= 0.0005 ? (100 * share).toFixed(1) + " %" : "< 0.1 %";
 // Line breaks, tabs and lone spaces would not be seen.
 explorer.visible = (text) => (text.trim() ? text : text.replaceAll(" ", "␣")).replaceAll("\n", "⏎").replaceAll("\t", "⇥");
 
 (() => {
-  const root = document.documentElement;
-  root.classList.remove("no-script");
-  const themes = ["system", "light", "dark"];
-  const button = explorer.byId("theme");
-  button.addEventListener("click", () => {
-    const next = themes[(themes.indexOf(root.dataset.theme || "system") + 1) % themes.length];
-    if (next === "system") delete root.dataset.theme;
-    else root.dataset.theme = next;
-    button.textContent = "Theme: " + next;
-  });
+  rebound.startTheme();
 
   const views = ["runs", "bench"];
   explorer.onView = [];

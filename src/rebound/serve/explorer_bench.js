@@ -1,6 +1,6 @@
 // Clamps with sliders, the next token with and without them, both continuations, and an audit.
 (() => {
-  const { byId, element, number, percent, reading, setText, visible } = explorer;
+  const { element, number } = rebound, { byId, percent, reading, setText, visible } = explorer;
   const clamps = []; // {sae, feature, kind, value, when}
   const asked = () => ({ ...reading.asked(), clamps });
   const nothing = () => element("p", { class: "note" }, "None: base and clamped are the same.");
@@ -155,7 +155,12 @@
   });
   byId("stop").addEventListener("click", () => running?.abort());
 
-  const fitForm = () => { byId("preset-label").hidden = !byId("behaviour").value.startsWith("refusal"); };
+  const fitForm = () => { 
+    const isRefusal = byId("behaviour").value.startsWith("refusal"), takesNumber = isRefusal || byId("behaviour").value === "ioi";
+    byId("preset-label").hidden = !isRefusal;
+    byId("prompts-label").hidden = !takesNumber;
+    byId("audit-prompts").disabled = !takesNumber;
+  };
   byId("behaviour").addEventListener("change", fitForm);
   byId("audit-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -163,6 +168,7 @@
     setText(line, "Starting …");
     const request = { behaviour: byId("behaviour").value, preset: byId("preset").value, defence: byId("defence").value, name: byId("audit-name").value };
     if (request.defence === "clamps") request.clamps = clamps;
+    if (!byId("audit-prompts").disabled && byId("audit-prompts").value) request.prompts = byId("audit-prompts").valueAsNumber;
     try {
       const { name } = await explorer.json("api/audits", request);
       line.replaceChildren("Started ", element("a", { href: "#runs" }, name), ".");

@@ -1,6 +1,6 @@
 // The prompt as the model reads it: its tokens, and which features fire at which of them.
 explorer.reading = (() => {
-  const { byId, element, number, setText, visible } = explorer;
+  const { element, number } = rebound, { byId, setText, visible } = explorer;
   const status = byId("bench-status"), strip = byId("tokens");
   const state = { asked: null, result: null, sae: 0, feature: null, token: null };
   const onRead = [];

@@ -1,6 +1,6 @@
 // The list of runs: asked for again every second while one goes on, less often otherwise.
 (() => {
-  const { byId, element, number, percent, setText } = explorer;
+  const { element, number } = rebound, { byId, percent, setText } = explorer;
   const list = byId("runs-list");
   const shown = new Map(); // name -> its parts
   const busyMilliseconds = 1000, idleMilliseconds = 5000;
@@ -19,6 +19,7 @@
     if (run.state === "finished" || run.state === "damaged" || run.state === "failed") return null;
     if (!run.progress) return run.state === "stopped" ? "stopped before its rows began" : run.n_prompts === null ? "loading, choosing the defence" : "scoring prompts";
     const { done, total } = run.progress;
+    if (total === 0) return "no prompt flips: nothing to attack";
     return `${done} of ${total} parts` + (total > 0 ? ` (${Math.floor(100 * done / total)} %)` : "");
   };
   const noteOf = (run) => run.note ?? (run.state === "stopped" ? `Go on with: rebound audit --resume ${run.name}` : "");

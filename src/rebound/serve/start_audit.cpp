@@ -13,6 +13,7 @@ namespace rebound {
 namespace {
 
 constexpr size_t kLongestRunName = 64;
+constexpr int64_t kMostPrompts = 10'000;
 
 std::string listed_behaviours() {
   std::string list;
@@ -105,6 +106,7 @@ Json edits_of(const AuditRequest& request, const AuditMaterial& material) {
 Json answer_spec_json(const AuditRequest& request, const AuditMaterial& material) {
   AnswerAuditSpec spec = default_answer_spec(request.behaviour, parse_preset(request.preset));
   spec.model = material.model;
+  if (request.prompts > 0) spec.behaviour.n_test = request.prompts;
   if (request.has_clamps) {
     spec.defence.kind = "edits";
     spec.defence.edits = edits_of(request, material);
@@ -119,6 +121,13 @@ Json score_spec_json(const AuditRequest& request, const AuditMaterial& material)
                        "clamps: got them with ",
                        request.behaviour,
                        ", expected none: a toy brings its own model and defence");
+  require<ConfigError>(request.prompts == 0 || request.behaviour == "ioi",
+                       "prompts: got ",
+                       request.prompts,
+                       " with ",
+                       request.behaviour,
+                       ", expected none: it brings its prompts");
+  if (request.prompts > 0) spec.behaviour.n_test = request.prompts;
   if (!is_toy) {
     spec.model = material.model;
     if (!material.sae_paths.empty()) spec.sae = material.sae_paths.front();
@@ -170,6 +179,7 @@ AuditRequest read_audit_request(const Json& json, const BenchLimits& limits) {
   request.behaviour = in.get<std::string>("behaviour");
   request.name = in.get<std::string>("name", "");
   request.preset = in.get("preset", request.preset);
+  request.prompts = in.get("prompts", request.prompts);
   const std::string defence = in.get<std::string>("defence", "own");
   request.clamps = read_bench_clamps(in.get<Json>("clamps", Json::array()), limits);
   in.finish();
@@ -183,6 +193,11 @@ AuditRequest read_audit_request(const Json& json, const BenchLimits& limits) {
                        "defence: got \"",
                        defence,
                        "\", expected own or clamps");
+  require<ConfigError>(request.prompts >= 0 && request.prompts <= kMostPrompts,
+                       "prompts: got ",
+                       request.prompts,
+                       ", expected 0 (the preset's) to ",
+                       kMostPrompts);
   request.has_clamps = defence == "clamps";
   require<ConfigError>(!request.has_clamps || !request.clamps.empty(),
                        "clamps: got none, expected at least one (or the behaviour's own defence)");

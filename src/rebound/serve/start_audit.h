@@ -2,8 +2,10 @@
 // check it, so that a mistake is told before a process starts.
 //
 //   {"behaviour": "ioi", "name": "ioi-weak", "defence": "clamps" or "own", "preset": "quick",
-//    "clamps": [...]}
+//    "prompts": 8, "clamps": [...]}
 //
+// "prompts": how many are tried (of answers: of each set of requests); left out, as many as the
+// preset says. Facts, questions and toys bring all of theirs.
 // "own": the behaviour chooses its defence as its preset does. "clamps": those of the bench;
 // behaviours of scores take features of one SAE with one edit, those of answers several SAEs with
 // one kind of edit each.
@@ -23,6 +25,7 @@ struct AuditRequest {
   std::string behaviour;
   std::string name;  // of the run's folder; "": made from behaviour and time
   std::string preset = "quick";
+  int64_t prompts = 0;  // 0: the preset's
   bool has_clamps = false;
   std::vector<BenchClamp> clamps;
 };
