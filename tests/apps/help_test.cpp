@@ -148,9 +148,9 @@ TEST(VerbFactsTest, ExamplesNameVerbsAndFlagsThatThereAre) {
         << example.command;
     std::istringstream in(example.command);
     for (std::string word; in >> word;) {
-      if (word.starts_with("--"))
-        EXPECT_TRUE(has_flag(verb, word) || has_flag(real_tree(), word))
-            << example.command << ": " << word;
+      if (!word.starts_with("--")) continue;
+      EXPECT_TRUE(has_flag(verb, word) || has_flag(real_tree(), word))
+          << example.command << ": " << word;
     }
   }
 }
@@ -160,8 +160,8 @@ TEST(VerbFactsTest, EveryVerbThatRunsHasAnExample) {
   for (const VerbExample& example : verb_examples()) shown.insert(example.verb);
   const std::function<void(const Json&)> check = [&](const Json& verb) {
     for (const Json& below : verb.at("verbs")) check(below);
-    if (verb.at("verbs").empty())
-      EXPECT_TRUE(shown.count(verb.at("verb").get<std::string>())) << verb.at("verb");
+    if (!verb.at("verbs").empty()) return;
+    EXPECT_TRUE(shown.count(verb.at("verb").get<std::string>())) << verb.at("verb");
   };
   check(real_tree());
 }
