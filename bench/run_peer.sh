@@ -66,10 +66,12 @@ fi
 
 if [[ "$WHAT" == generate ]]; then
   BENCH="$(dirname "$PROGRAM")/generate_bench"
-  [[ -x "$BENCH" ]] || { echo "run_peer: no $BENCH; build that target" >&2; exit 2; }
+  [[ -x "$BENCH" && -x "$(dirname "$BENCH")/harvest_bench" ]] ||
+    { echo "run_peer: no $BENCH or harvest_bench; build these targets" >&2; exit 2; }
   "$PYTHON" "$ROOT/bench/peer/generate_reference.py" --model "$MODEL" --repeats "$REPEATS" 2>/dev/null
-  REBOUND_BENCH_MODEL="$MODEL" "$BENCH" \
-    --benchmark_filter='Generate.*/batch:(1|32)/.*/split:1/new:48|Harvest|Load' 2>/dev/null
+  export REBOUND_BENCH_MODEL="$MODEL"
+  "$BENCH" --benchmark_filter='Generate.*/batch:(1|32)/.*/split:1/new:48|Load' 2>/dev/null
+  "$(dirname "$BENCH")/harvest_bench" --benchmark_min_time=5 2>/dev/null
   exit
 fi
 

@@ -1,5 +1,9 @@
 # rebound_layer(NAME SOURCES ... DEPENDS ... [NO_TORCH])  one static library per layer
-# rebound_test(NAME SOURCES ... DEPENDS ...)              one test executable and one ctest per layer
+# rebound_test(NAME SOURCES ... DEPENDS ... [COST seconds])
+#   One test executable and one ctest per layer. COST is about what it takes alone: the longest start first, so that
+#   two at a time end together.
+# rebound_test_part(NAME PART FILTER COST seconds)
+#   Takes the tests of FILTER ("ASuite.*:OtherSuite.*") out of the ctest NAME into NAME_PART, which may run beside it.
 find_package(Threads REQUIRED)
 
 add_library(rebound_flags INTERFACE)
@@ -35,7 +39,7 @@ function(rebound_layer name)
 endfunction()
 
 function(rebound_test name)
-  cmake_parse_arguments(ARG "NO_TORCH" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "NO_TORCH" "COST" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   target_link_libraries(${name}_test PUBLIC rebound_flags ${ARG_DEPENDS} GTest::gtest GTest::gtest_main)
   target_include_directories(${name}_test PRIVATE ${rebound_SOURCE_DIR}/tests)
@@ -45,5 +49,15 @@ function(rebound_test name)
     rebound_use_torch(${name}_test)
   endif()
   add_test(NAME ${name} COMMAND ${name}_test)
-  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 ENVIRONMENT OMP_WAIT_POLICY=PASSIVE)
+  if(ARG_COST)
+    set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
+  endif()
+endfunction()
+
+function(rebound_test_part name part filter cost)
+  add_test(NAME ${name}_${part} COMMAND ${name}_test --gtest_filter=${filter})
+  set_tests_properties(${name}_${part} PROPERTIES
+    TIMEOUT 900 COST ${cost} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE)
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT GTEST_FILTER=-${filter})
 endfunction()

@@ -40,6 +40,7 @@ struct Flags {
   bool sweep = false;
   bool nanogcg = false;
   bool show_text = false;
+  bool has_transformer_lens_processing = false;
 };
 
 std::atomic<bool> was_interrupted{false};
@@ -104,6 +105,11 @@ AuditSpec spec_of(const Flags& flags, const CommonFlags& common, const Json& fil
                        "--nanogcg: got it with ",
                        flags.target,
                        ", expected it with refusal or refusal-benign only");
+  require<ConfigError>(!flags.has_transformer_lens_processing,
+                       "--transformer-lens-processing: got it with ",
+                       flags.target,
+                       ", expected it with refusal or refusal-benign only: elsewhere the SAE's "
+                       "metadata say it");
   AuditSpec spec = file.is_null() ? default_spec(flags.target) : read_spec(file, flags.target);
   if (!flags.model.empty()) spec.model = flags.model;
   if (!flags.sae.empty()) spec.sae = flags.sae;
@@ -151,6 +157,7 @@ AnswerAuditSpec answer_spec_of(const Flags& flags, const CommonFlags& common, co
   if (!flags.model.empty()) spec.model = flags.model;
   if (flags.seed >= 0) spec.seed = static_cast<uint64_t>(flags.seed);
   if (flags.nanogcg) use_nanogcg_settings(spec);
+  if (flags.has_transformer_lens_processing) spec.has_transformer_lens_processing = true;
   if (flags.trace) spec.trace = true;
   if (common.is_dtype_given) spec.dtype = common.dtype;
   if (common.device != "cpu") spec.device = common.device;
@@ -204,11 +211,11 @@ void run_audit_verb(const Flags& flags, const CommonFlags& common) {
     const bool is_changed = !flags.model.empty() || !flags.sae.empty() ||
                             !flags.questions.empty() || flags.seed >= 0 || flags.nanogcg ||
                             common.is_dtype_given || common.device != "cpu" ||
-                            !flags.memory_limit.empty();
+                            !flags.memory_limit.empty() || flags.has_transformer_lens_processing;
     require<ConfigError>(!is_changed,
-                         "--resume: got --model, --sae, --questions, --seed, --nanogcg, --dtype, --device "
-                         "or --memory-limit too, expected none: the run "
-                         "goes on with the settings of its spec.json");
+                         "--resume: got --model, --sae, --questions, --seed, --nanogcg, --dtype, "
+                         "--device, --memory-limit or --transformer-lens-processing too, expected "
+                         "none: the run goes on with the settings of its spec.json");
     const Flags stored{.target = "spec.json"};
     const Json spec = read_json_file(fs::path(flags.resume) / "spec.json");
     write_reports(flags.resume,
@@ -258,6 +265,9 @@ void add_audit_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
                  flags->nanogcg,
                  "Rows of gcg with nanoGCG's own settings: 512 candidates, 250 steps; hours "
                  "(refusal, refusal-benign)");
+  verb->add_flag("--transformer-lens-processing",
+                 flags->has_transformer_lens_processing,
+                 concat(kTransformerLensHelp, " (refusal, refusal-benign)"));
   verb->add_flag("--show-text",
                  flags->show_text,
                  "Show prompts as text in report.html and report.md, not by id alone");

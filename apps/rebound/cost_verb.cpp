@@ -221,7 +221,10 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
     price = with_context(choice.file.string(), [&] { return ComputePrice(*choice.curve); });
   }
   const CostText from = choose_text(flags, choice);
-  const Transformer model = load_model(path, dtype_named(common.dtype));
+  ModelLoadOptions form = dtype_named(common.dtype);
+  form.has_transformer_lens_processing = defence.has_transformer_lens_processing;
+  if (!flags.sae.empty()) form = load_options_of(load_sae(find_sae(flags.sae)), form);
+  const Transformer model = load_model(path, form);
   const at::Tensor contexts = read_contexts({from.path}, path, from.cut);
   const std::string reason =
       choice.curve ? text_mismatch(*choice.curve, from.sha256, contexts.size(0), contexts.size(1))

@@ -1,4 +1,5 @@
-// Puts threads and BLAS kernels in order before any work: done once, by main().
+// Puts threads and BLAS kernels in order before any work: done once, by main(), where there is
+// arithmetic to do.
 #pragma once
 
 #include <optional>

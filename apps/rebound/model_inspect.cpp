@@ -10,10 +10,10 @@
 
 #include "rebound/base/error.h"
 #include "rebound/io/gguf.h"
-#include "rebound/io/safetensors.h"
 #include "rebound/model/family_sites.h"
 #include "rebound/model/memory_plan.h"
 #include "rebound/model/precision_gap.h"
+#include "rebound/model/text_tower.h"
 #include "rebound/model/transformer.h"
 #include "rebound/text/load.h"
 
@@ -28,6 +28,7 @@ struct FileFacts {
   int64_t n_tensors = 0;
   int64_t n_parameters = 0;
   std::map<std::string, int64_t> tensors_by_dtype;
+  TextFolder::LeftOut left_out;  // of a model that also sees images
 };
 
 FileFacts describe_tensors(std::string kind, const TensorTable& table) {
@@ -42,7 +43,10 @@ FileFacts describe_tensors(std::string kind, const TensorTable& table) {
 
 FileFacts describe_file(const std::string& path) {
   if (fs::is_directory(path)) {
-    return describe_tensors("safetensors folder", SafetensorsFolder{fs::path(path)});
+    const TextFolder folder{fs::path(path)};
+    FileFacts facts = describe_tensors("safetensors folder", folder);
+    facts.left_out = folder.left_out();
+    return facts;
   }
   const GgufFile file{fs::path(path)};
   return describe_tensors(concat("gguf v", file.version()), file);
@@ -50,6 +54,39 @@ FileFacts describe_file(const std::string& path) {
 
 int64_t count_layers(const ModelConfig& config, bool LayerKind::*is) {
   return std::count_if(config.layer_kinds.begin(), config.layer_kinds.end(), std::mem_fn(is));
+}
+
+// "yarn, factor 4 over 32768 positions, attention times 1.139".
+std::string rope_text(const RopeScaling& scaling) {
+  using Kind = RopeScaling::Kind;
+  std::string text = "none";
+  if (scaling.kind == Kind::kLinear) text = concat("linear, factor ", scaling.factor);
+  if (scaling.kind == Kind::kLlama3 || scaling.kind == Kind::kYarn) {
+    text = concat(scaling.kind == Kind::kYarn ? "yarn" : "llama3",
+                  ", factor ",
+                  scaling.factor,
+                  " over ",
+                  scaling.original_max_position_embeddings,
+                  " positions");
+  }
+  if (scaling.kind == Kind::kDivisors) text = "a factor for each frequency";
+  if (scaling.long_positions > 0) {
+    text = concat("longrope, its short factors (texts of up to ",
+                  scaling.original_max_position_embeddings,
+                  " of ",
+                  scaling.long_positions,
+                  " positions)");
+  }
+  const double attention = scaling.attention_factor;
+  return attention == 1 ? text : concat(text, ", attention times ", attention);
+}
+
+// Nothing for a model of texts alone.
+Json left_out_json(const TextFolder::LeftOut& left_out) {
+  if (left_out.tensors == 0) return nullptr;
+  return {{"what", "vision tower and projector: only texts are run"},
+          {"tensors", left_out.tensors},
+          {"parameters", left_out.parameters}};
 }
 
 Json config_json(const ModelConfig& config) {
@@ -64,6 +101,7 @@ Json config_json(const ModelConfig& config) {
           {"max_position_embeddings", config.max_position_embeddings},
           {"rms_norm_eps", config.rms_norm_eps},
           {"rope_theta", config.rope_theta},
+          {"rope_scaling", rope_text(config.rope_scaling)},
           {"sliding_layers", count_layers(config, &LayerKind::is_sliding)},
           {"sliding_window", config.sliding_window},
           {"tie_word_embeddings", config.tie_word_embeddings}};
@@ -133,6 +171,7 @@ Json inspect_model(const std::string& path, const ModelLoadOptions& form) {
           {"tensors", facts.n_tensors},
           {"parameters", facts.n_parameters},
           {"tensors_by_dtype", facts.tensors_by_dtype},
+          {"left_out", left_out_json(facts.left_out)},
           {"memory_bytes", memory_json(path)},
           {"config", config_json(config)},
           {"precision", model.precision() == "float32" ? Json() : precision_json(path, model)},

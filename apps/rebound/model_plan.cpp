@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rebound/base/progress.h"
+#include "rebound/sae/self_check.h"
 
 namespace rebound {
 
@@ -23,6 +24,12 @@ PlannedModel plan_model(const std::string& path,
   return {.form = dtype_named(plan.dtype),
           .at_once = plan.at_once,
           .left = plan.limit - plan.limit / 16 - plan.total()};
+}
+
+ModelLoadOptions processed_form(ModelLoadOptions form, bool is_flag_given, const Sae* sae) {
+  if (sae) form = load_options_of(*sae, form);
+  form.has_transformer_lens_processing |= is_flag_given;
+  return form;
 }
 
 int64_t cache_bytes(int64_t cache_mb, const PlannedModel& plan) {

@@ -225,7 +225,7 @@ void add_model_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
         ->capture_default_str();
     added->add_flag("--transformer-lens-processing",
                     flags->has_transformer_lens_processing,
-                    "Weights as TransformerLens's from_pretrained leaves them");
+                    kTransformerLensHelp);
     return added;
   };
 

@@ -25,6 +25,7 @@ struct ProbeFlags {
   std::string monitor;   // run folder
   int64_t others = 100;  // of the monitor: texts of the other class
   bool is_chat = false, is_listing = false;
+  bool has_transformer_lens_processing = false;
   int64_t cache_mb = 512;
   ProbeOptions options;
 };

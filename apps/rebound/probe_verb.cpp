@@ -61,7 +61,9 @@ ProbeOutcome measure_probe(const ProbeFlags& flags, const CommonFlags& common) {
   constexpr int64_t kTokensAtOnce = 2048;  // of text_activations.h
   const PlannedModel plan = plan_model(
       path, common, flags.memory_limit, {.rows = kTokensAtOnce, .keys = kTokensAtOnce / 8});
-  const Transformer model = on_flag_device(load_model(path, plan.form), common);
+  const ModelLoadOptions form =
+      processed_form(plan.form, flags.has_transformer_lens_processing, sae.get());
+  const Transformer model = on_flag_device(load_model(path, form), common);
   if (sae) sae = std::make_shared<const Sae>(sae->to(model.device()));
   if (sae) check_sae(*sae, model, ids);
 
@@ -83,6 +85,7 @@ ProbeOutcome measure_probe(const ProbeFlags& flags, const CommonFlags& common) {
       {"pool", to_string(out.pooler)},
       {"model", name_of_path(path)},
       {"sae", sae ? Json(sae_name_of(flags)) : Json()},
+      {"transformer_lens_processing", form.has_transformer_lens_processing},
       {"texts", counts_of(out.task)},
       {"dropped", dropped_of(out.task)},
       {"tokens", tokens},
@@ -239,6 +242,10 @@ void add_probe_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   auto* memory_limit = verb->add_option("--memory-limit", flags->memory_limit, kMemoryLimitHelp);
   auto* monitor = verb->add_option(
       "--monitor", flags->monitor, "Folder of an audit of whole answers: the probe as its monitor");
+  verb->add_flag("--transformer-lens-processing",
+                 flags->has_transformer_lens_processing,
+                 kTransformerLensHelp)
+      ->excludes(monitor);
   verb->add_option("--others", flags->others, "Of --monitor: texts of the other class; 0: none")
       ->needs(monitor)
       ->check(CLI::NonNegativeNumber)

@@ -159,7 +159,9 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
   const at::Tensor contexts = read_contexts(
       paths_of(flags.texts),
       path,
-      {.length = kSaeContextLength, .max_contexts = flags.tokens / kSaeContextLength});
+      {.length = kSaeContextLength,
+       .max_contexts = flags.tokens / kSaeContextLength,
+       .prepend_bos = bos_policy_of(sae)});
   const SelfCheck check =
       self_check(sae, model, batch_of_contexts(contexts.slice(0, 0, kSelfCheckContexts)));
   require_good_fit(check, flags.allow_bad_fit);
@@ -216,7 +218,7 @@ void add_train_options(CLI::App& command, SaeFlags& flags, TrainFlags& train_fla
       ->capture_default_str();
   command.add_flag("--transformer-lens-processing",
                    train_flags.has_transformer_lens_processing,
-                   "Weights as TransformerLens's from_pretrained leaves them");
+                   kTransformerLensHelp);
   command.add_flag("--resume", run.resume, "Go on from the checkpoint in --out");
   command.add_flag("--keep-checkpoint", run.keep_activations, "Keep OUT/checkpoint when done");
 }

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "model_plan.h"
 #include "probe_setup.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -107,7 +108,9 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
   const ProbeTask texts = {.name = task.name, .is_chat = task.is_chat, .texts = task.texts};
   const auto chat = load_chat_template(path);
   const auto ids = encode_texts(texts, load_tokenizer(path), chat ? &*chat : nullptr, harvest);
-  const Transformer model = load_model(path, dtype_named(common.dtype));
+  const ModelLoadOptions form =
+      processed_form(dtype_named(common.dtype), flags.has_transformer_lens_processing, sae.get());
+  const Transformer model = load_model(path, form);
   check_sae(*sae, model, ids);
   ActivationCache cache(
       static_cast<int64_t>(ids.size()), model.d_model(), {.memory_bytes = flags.cache_mb << 20});
@@ -120,6 +123,7 @@ void run_scr_verb(const ScrFlags& flags, const CommonFlags& common) {
                {"hook", sae->config().hook_name},
                {"model", name_of_path(path)},
                {"sae", sae_name_of(place)},
+               {"transformer_lens_processing", form.has_transformer_lens_processing},
                {"texts", counts_of(task)},
                {"dropped", task.dropped},
                {"n_train", report.n_train},

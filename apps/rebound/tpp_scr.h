@@ -14,6 +14,7 @@ inline constexpr const char* kScrTask = "intent_wrapper";
 struct ScrFlags {
   std::string data;  // empty: kScrTask
   std::string model, sae, out;
+  bool has_transformer_lens_processing = false;
   int64_t cache_mb = 512;
   int64_t texts = 0;  // of a combination in a split
   ScrOptions options;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model_plan.h"
 #include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -37,6 +38,7 @@ struct TppFlags {
   std::string data;  // a file in place of a named task
   std::string model, sae, out;
   bool is_listing = false, is_scr = false;
+  bool has_transformer_lens_processing = false;
   int64_t cache_mb = 512;
   int64_t texts = 0;  // of a class in a split
   TppOptions options;
@@ -108,7 +110,9 @@ TppOutcome measure_tpp(const TppFlags& flags, const CommonFlags& common) {
   const HarvestOptions harvest = {.max_tokens = kTppContext};
   const ProbeTask texts = {.name = task.name, .texts = task.texts};
   const auto ids = encode_texts(texts, load_tokenizer(path), nullptr, harvest);
-  const Transformer model = load_model(path, dtype_named(common.dtype));
+  const ModelLoadOptions form =
+      processed_form(dtype_named(common.dtype), flags.has_transformer_lens_processing, &sae);
+  const Transformer model = load_model(path, form);
   check_fits(sae, model.config());
   const auto few = static_cast<int64_t>(std::min(ids.size(), kTppCheckTexts));
   require_good_fit(self_check(
@@ -125,6 +129,7 @@ TppOutcome measure_tpp(const TppFlags& flags, const CommonFlags& common) {
                    {"hook", sae.config().hook_name},
                    {"model", name_of_path(path)},
                    {"sae", name_of_path(fs::path(sae_path).lexically_normal())},
+                   {"transformer_lens_processing", form.has_transformer_lens_processing},
                    {"texts", counts_of(task)},
                    {"dropped", task.dropped},
                    {"budget", flags.options.recovery.budget},
@@ -235,6 +240,7 @@ void tpp(const TppFlags& flags, const CommonFlags& common) {
                          .model = flags.model,
                          .sae = flags.sae,
                          .out = flags.out,
+                         .has_transformer_lens_processing = flags.has_transformer_lens_processing,
                          .cache_mb = flags.cache_mb,
                          .texts = flags.texts,
                          .options = {flags.options.n, flags.options.probe, flags.options.seed}},
@@ -287,6 +293,9 @@ void add_tpp_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   verb->add_option(
           "--cache-mb", flags->cache_mb, "Activations in memory, the rest in a mapped file")
       ->capture_default_str();
+  verb->add_flag("--transformer-lens-processing",
+                 flags->has_transformer_lens_processing,
+                 kTransformerLensHelp);
   verb->add_option("--out", flags->out, "Folder for tpp.json");
   verb->callback([flags, &common, &run] { run = [flags, &common] { tpp(*flags, common); }; });
 }

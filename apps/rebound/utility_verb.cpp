@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "format_text.h"
+#include "model_plan.h"
 #include "rebound/audit/clamp_file.h"
 #include "rebound/audit/defence_file.h"
 #include "rebound/audit/utility_report.h"
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 struct UtilityFlags {
   std::string defence, model;
   std::string text, questions;  // empty: the default files
+  bool has_transformer_lens_processing = false;
   UtilityOptions options;
 };
 
@@ -119,8 +121,11 @@ void print_utility(const Utility& utility, const std::string& model, size_t n_cl
 void run_utility(const UtilityFlags& flags, const CommonFlags& common) {
   const auto started = std::chrono::steady_clock::now();
   const DefenceFile file = read_defence_file(flags.defence);
-  const AnswerSubject subject =
-      load(flags.model.empty() ? file.model : flags.model, dtype_named(common.dtype));
+  const ModelLoadOptions form =
+      processed_form(dtype_named(common.dtype),
+                     flags.has_transformer_lens_processing || file.has_transformer_lens_processing,
+                     nullptr);
+  const AnswerSubject subject = load(flags.model.empty() ? file.model : flags.model, form);
   const ClampPlan plan = with_context(flags.defence, [&] {
     return ClampPlan(read_clamps(file.clamps, *subject.model), subject.model->config());
   });
@@ -132,6 +137,7 @@ void run_utility(const UtilityFlags& flags, const CommonFlags& common) {
   Json json = to_json(utility);
   json["model"] = subject.model_name;
   json["dtype"] = common.dtype;
+  json["transformer_lens_processing"] = form.has_transformer_lens_processing;
   json["defence"] = {{"clamps", plan.to_json()}};
   json["max_new_tokens"] = options.max_new_tokens;
   json["seconds"] =
@@ -153,6 +159,9 @@ void add_utility_verb(CLI::App& app, const CommonFlags& common, RunVerb& run) {
   verb->add_option("--model",
                    flags->model,
                    "GGUF file, Hugging Face folder or ORG/NAME [the run's, else the default]");
+  verb->add_flag("--transformer-lens-processing",
+                 flags->has_transformer_lens_processing,
+                 concat(kTransformerLensHelp, " [as the run's]"));
   verb->add_option("--text", flags->text, "Harmless text [data/text/heldout.txt.gz]");
   verb->add_option("--questions", flags->questions, "JSON lines [data/mcq/capitals_mcq.jsonl]");
   const auto add_number = [&](const char* name, int64_t& number, const char* help) {

@@ -1,10 +1,9 @@
-// Generation, harvest and loading of one model: REBOUND_BENCH_MODEL (what --model takes), else the
+// Generation and loading of one model: REBOUND_BENCH_MODEL (what --model takes), else the
 // default one. CPU is of all threads: on a busy machine read that, not the time.
 //   build/release/generate_bench --benchmark_filter=Generate.*batch:24
 // BM_GenerateBatch  greedy answers of `new` tokens to prompts of 30 to 49 tokens, the prompts' run
 //                   included; tokens/s counts new tokens. `split`: parts of the batch on the
 //                   threads, each with one BLAS thread, against one batch with LibTorch's threads.
-// BM_Harvest        hook_resid_post of the last layer, contexts of 128 tokens
 // BM_Load           from the file to a model that runs
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
@@ -50,26 +49,6 @@ void BM_GenerateBatch(benchmark::State& state) {
 BENCHMARK(BM_GenerateBatch)
     ->ArgNames({"batch", "bits", "split", "new"})
     ->ArgsProduct({{1, 8, 24, 32, 48}, {32, 16}, {0, 1}, {16, 48}})
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime();
-
-void BM_Harvest(benchmark::State& state) {
-  const at::NoGradGuard no_grad;
-  const Transformer model = load_model(model_path(), dtype_of(state.range(1)));
-  std::vector<std::vector<int64_t>> contexts(static_cast<size_t>(state.range(0)));
-  for (size_t i = 0; i < contexts.size(); ++i) {
-    for (size_t j = 0; j < 128; ++j) {
-      contexts[i].push_back(static_cast<int64_t>(100 + (i * 128 + j) * 7919 % 40000));
-    }
-  }
-  const TokenBatch batch = TokenBatch::from(contexts);
-  for (auto _ : state) benchmark::DoNotOptimize(model.run(batch).resid);
-  count_tokens(state, state.range(0) * 128);
-}
-BENCHMARK(BM_Harvest)
-    ->ArgNames({"batch", "bits"})
-    ->ArgsProduct({{1, 32}, {32, 16}})
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime()
     ->UseRealTime();

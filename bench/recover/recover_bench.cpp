@@ -28,7 +28,8 @@ std::vector<Part> make_parts(const Transformer& model, int64_t n, int64_t count)
     for (int64_t j = 0; j < kPromptTokens; ++j) prompt.push_back(100 + i * 7 + j * 13);
   }
   const std::vector<int64_t> first(prompts.size(), kPromptTokens - 1);
-  const SegmentSpec spec{{kPerturbedLayer, SiteKind::kResidPre}, first, {prompts.size(), {kPromptTokens - 1}}};
+  const SegmentSpec spec{
+      {kPerturbedLayer, SiteKind::kResidPre}, first, {prompts.size(), {kPromptTokens - 1}}};
   const Segment segment = Segment::record(model, TokenBatch::from(prompts), {}, spec);
   const at::Tensor pair = at::arange(2 * n, at::kLong).view({n, 2});
   std::vector<Part> parts;
@@ -53,9 +54,11 @@ void BM_AttackStep(benchmark::State& state) {
   const auto parts = make_parts(model, n, std::min<int64_t>(n, worker_count()));
   const int64_t before = FlopCount::total();
   for (const Part& part : parts) part.segment.run(part.segment.resid());
-  const double flops = 2 * static_cast<double>(FlopCount::total() - before);  // backward to delta: as much again
+  const double flops =
+      2 * static_cast<double>(FlopCount::total() - before);  // backward to delta: as much again
   for (auto _ : state) {
-    run_parts(static_cast<int64_t>(parts.size()), [&](int64_t i) { step(model, parts[static_cast<size_t>(i)]); });
+    run_parts(static_cast<int64_t>(parts.size()),
+              [&](int64_t i) { step(model, parts[static_cast<size_t>(i)]); });
   }
   const auto per_step = benchmark::Counter::kIsIterationInvariantRate;
   state.counters["GFLOP"] = flops * 1e-9;

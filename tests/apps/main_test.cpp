@@ -9,7 +9,7 @@
 namespace rebound {
 namespace {
 
-Outcome run(const std::string& arguments) { return run_program(arguments); }
+Outcome run(const std::string& arguments) { return run_program(arguments, REBOUND_PROGRAM); }
 
 TEST(MainTest, VersionGoesToStdout) {
   const Outcome outcome = run("--version");

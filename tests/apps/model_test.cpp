@@ -11,10 +11,13 @@ namespace {
 
 const std::string kModel = "--model " REBOUND_SOURCE_DIR "/assets/scaling/books-bytes-100x ";
 
-Outcome model(const std::string& flags) { return run_program("model --quiet --threads 1 " + flags); }
+Outcome model(const std::string& flags) {
+  return run_program("model --quiet --threads 1 " + flags);
+}
 
 TEST(ModelVerbTest, GenerateGivesIdsAndTheirText) {
-  const Outcome outcome = model("generate --json --greedy --tokens 12 --text 'It was the ' " + kModel);
+  const Outcome outcome =
+      model("generate --json --greedy --tokens 12 --text 'It was the ' " + kModel);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.text;
   const Json json = Json::parse(outcome.text);
   EXPECT_EQ(json.at("ids").size(), 12u);
@@ -25,8 +28,38 @@ TEST(ModelVerbTest, GenerateGivesIdsAndTheirText) {
 }
 
 TEST(ModelVerbTest, GreedyIsTheDefaultUnderItsOtherNames) {
-  const std::string plain = model("generate --json --max-new-tokens 12 --prompt 'It was the ' " + kModel).text;
-  EXPECT_EQ(plain, model("generate --json --greedy --tokens 12 --text 'It was the ' " + kModel).text);
+  const std::string plain =
+      model("generate --json --max-new-tokens 12 --prompt 'It was the ' " + kModel).text;
+  EXPECT_EQ(plain,
+            model("generate --json --greedy --tokens 12 --text 'It was the ' " + kModel).text);
+}
+
+Json inspected(const std::string& folder) {
+  const Outcome outcome = model("inspect --json --model " REBOUND_SOURCE_DIR "/" + folder);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.text;
+  return Json::parse(outcome.text);
+}
+
+TEST(ModelVerbTest, InspectSaysWhatOfAModelThatSeesImagesIsLeftOut) {
+  const Json images = inspected("tests/model/golden/families/gemma3_images");
+  EXPECT_EQ(images.at("config").at("model_type"), "gemma3_text");
+  EXPECT_EQ(images.at("left_out").at("tensors"), 34);
+  EXPECT_GT(images.at("left_out").at("parameters").get<int64_t>(), 1000);
+  EXPECT_EQ(images.at("tensors").get<int64_t>(), 6 * 13 + 2);
+  EXPECT_TRUE(inspected("assets/scaling/books-bytes-100x").at("left_out").is_null());
+}
+
+TEST(ModelVerbTest, InspectSaysHowPositionsAreScaled) {
+  const auto scaling = [](const std::string& family) {
+    return inspected("tests/model/golden/families/" + family).at("config").at("rope_scaling");
+  };
+  EXPECT_EQ(scaling("gemma"), "none");
+  EXPECT_EQ(scaling("llama_linear"), "linear, factor 4");
+  EXPECT_EQ(scaling("qwen2_yarn"), "yarn, factor 4 over 16 positions, attention times 1.13863");
+  EXPECT_EQ(scaling("phi3_longrope")
+                .get<std::string>()
+                .rfind("longrope, its short factors (texts of up to 48 of 64 positions)", 0),
+            0u);
 }
 
 TEST(ModelVerbTest, GreedyAtATemperatureIsAContradiction) {

@@ -36,8 +36,8 @@ void expect_utility_error(const std::string& flags, int exit_code, const std::st
 
 TEST(UtilityVerbTest, JsonHasTheFourFiguresAndTheirIntervals) {
   const Outcome outcome = utility(
-      "--json --contexts 1 --facts 20 --asked 4 --safe 2 "
-      "--max-new-tokens 8 --defence " +
+      "--json --contexts 1 --facts 8 --asked 2 --safe 1 "
+      "--max-new-tokens 4 --defence " +
       file_with(Json::array({small_push()})));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.text;
   const Json json = parse_json(outcome.text, "utility");
@@ -48,7 +48,7 @@ TEST(UtilityVerbTest, JsonHasTheFourFiguresAndTheirIntervals) {
     EXPECT_GE(interval.at("ci_high"), json.at(key)) << key;
   }
   EXPECT_GT(json.at("kl").get<double>(), 0);
-  EXPECT_EQ(json.at("questions").at("right").at("after").at("n"), 4);
+  EXPECT_EQ(json.at("questions").at("right").at("after").at("n"), 2);
   EXPECT_EQ(json.at("defence").at("clamps").size(), 1u);
 }
 

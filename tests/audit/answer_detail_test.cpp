@@ -66,6 +66,31 @@ TEST_F(AnswerDetailTest, PositionsAndReadingsSumToTheFiguresOfTheWhole) {
     EXPECT_NEAR(std::sqrt(squares), drift, 1e-3 * drift);
     EXPECT_GE(moved[0].at("shift").get<double>(), moved[1].at("shift").get<double>());
     EXPECT_NE(moved[0].at("site"), moved[1].at("site"));
+    const double scaled = figures[i].at("drift_pre_scaled").get<double>();
+    EXPECT_GT(scaled, 0);
+    EXPECT_TRUE(std::isfinite(scaled));
+  }
+}
+
+// Ablated readings are nothing but rounding: relative to them a drift means nothing.
+TEST_F(AnswerDetailTest, AblatedReadingsDriftInUnitsOfTheirScale) {
+  const at::NoGradGuard no_grad;
+  DirectionClamp::Options options{.edit = DirectionEdit::kAblate};
+  options.sink_norm = 1e9;
+  Rng rng({9});
+  std::vector<std::shared_ptr<const Clamp>> clamps = {std::make_shared<const DirectionClamp>(
+      Site{1, SiteKind::kResidPre}, random_tensor(rng, {24}), options)};
+  batch.plan = std::make_shared<const ClampPlan>(std::move(clamps), subject.model->config());
+  const CrossProblem problem = batch.problem(*subject.model, batch.base_answers());
+  const at::Tensor delta = random_tensor(rng, problem.zero_delta().sizes().vec()) *
+                           problem.is_real().view({problem.size(), 1, problem.n_rows(), 1});
+  const at::Tensor base = base_log_probs(batch, problem.n_rows());
+  for (const Json& moved : forced_figures(problem, delta, Span::kNone, base)) {
+    EXPECT_TRUE(moved.at("drift_pre_rel").is_null());
+    EXPECT_GT(moved.at("drift_pre_scaled").get<double>(), 0.01);
+  }
+  for (const Json& still : forced_figures(problem, problem.zero_delta(), Span::kNone, base)) {
+    EXPECT_LT(still.at("drift_pre_scaled").get<double>(), 1e-3);
   }
 }
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "audit_fixture.h"
+#include "rebound/audit/result_figures.h"
 
 namespace rebound {
 namespace {
@@ -15,12 +18,13 @@ class AnswerSummariseTest : public RunFolderTest {
     spec.rows = {{"forward_projection"}, {"none"}, {"forward_projection", RowKind::kMinimalBudget}};
   }
 
-  // Budgets around `per_nat` times each flip's gap.
+  // Budgets around `per_nat` times each flip's gap; NaN: censored.
   void put_budgets(const std::string& row, double per_nat, double gap) {
     FinishedBatch batch{.row = row};
     for (int i = 0; i < kFlips; ++i) {
-      StoredResult result{.prompt = i, .recovered = true};
-      result.figures = {{"minimal_budget", (per_nat + 0.01 * (i % 5)) * gap}, {"gap", gap}};
+      StoredResult result{.prompt = i, .recovered = !std::isnan(per_nat)};
+      result.figures = {{"minimal_budget", finite_or_null((per_nat + 0.01 * (i % 5)) * gap)},
+                        {"gap", gap}};
       batch.results.push_back(std::move(result));
     }
     store().put_batch(batch);
@@ -32,14 +36,17 @@ class AnswerSummariseTest : public RunFolderTest {
     for (int i = 0; i < kFlips; ++i) {
       const bool answers = i < on_topic, declines = !answers && i < on_topic + refused;
       StoredResult result{.prompt = i, .recovered = answers};
-      result.figures = {{"verdict", answers ? "on_topic" : declines ? "refused" : "degenerate"},
+      result.figures = {{"verdict",
+                         answers    ? "on_topic"
+                         : declines ? "refused"
+                                    : "degenerate"},
                         {"non_refusal", !declines},
                         {"degenerate", !answers && !declines},
                         {"base_like", answers && i % 2 == 0},
                         {"strict_base_like", false},
-                        {"drift_pre_rel", drift},
-                        {"drift_generation_rel", 2 * drift},
-                        {"floor_violation", 0.5 * drift}};
+                        {"drift_pre_rel", finite_or_null(drift)},
+                        {"drift_generation_rel", finite_or_null(2 * drift)},
+                        {"floor_violation", finite_or_null(0.5 * drift)}};
       batch.results.push_back(std::move(result));
     }
     store().put_batch(batch);
@@ -53,9 +60,11 @@ class AnswerSummariseTest : public RunFolderTest {
   }
   AuditSummary summarised() {
     AnswerSummaryInput input{spec, store(), {}, {}, 30, kFlips, 3};
-    for (const char* name : {"forward_projection/answer/per_prompt@40", "none/answer/per_prompt@40",
+    for (const char* name : {"forward_projection/answer/per_prompt@40",
+                             "none/answer/per_prompt@40",
                              "random/forward_projection/answer/per_prompt@40",
-                             "inject/forward_projection/answer/per_prompt@40", "forward_projection/minimal_budget/per_prompt@40",
+                             "inject/forward_projection/answer/per_prompt@40",
+                             "forward_projection/minimal_budget/per_prompt@40",
                              "inject/forward_projection/minimal_budget/per_prompt@40"}) {
       RowSummary head;
       head.name = name;
@@ -87,12 +96,44 @@ TEST_F(AnswerSummariseTest, CountsOnTopicAnswersAloneAsRecovered) {
   EXPECT_EQ(summary.to_json().at("n_valid_broken"), 3);
 }
 
-TEST_F(AnswerSummariseTest, AnswersThatTheSameSearchWritesAsEasilyAreNonSpecific) {
+// Without minimal budgets nothing says what it costs to write another answer.
+TEST_F(AnswerSummariseTest, WithoutMinimalBudgetsItIsPartial) {
   put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
   put("none/answer/per_prompt@40", 24, 0, 0.2);
   put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
   put("inject/forward_projection/answer/per_prompt@40", 23, 1, 1e-7);
+  const AuditSummary summary = summarised();
+  EXPECT_EQ(summary.verdict, "partial");
+  EXPECT_NE(summary.verdict_text.find("another answer"), std::string::npos) << summary.verdict_text;
+}
+
+TEST_F(AnswerSummariseTest, AnswersThatCostNoMorePerNatOfGapAreNonSpecific) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put("none/answer/per_prompt@40", 24, 0, 0.2);
+  put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
+  put_budgets("forward_projection/minimal_budget/per_prompt@40", 20, 0.5);
+  put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", 20, 0.5);
   EXPECT_EQ(summarised().verdict, "non-specific");
+}
+
+// Injections are searched up to four times the cap of 40, recoveries up to 40: a censored one of a
+// gap of 0.5 costs 320 or 80 a nat at least.
+TEST_F(AnswerSummariseTest, CensoredSearchesAreBoundedByTheirOwnCaps) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put_budgets("forward_projection/minimal_budget/per_prompt@40", NAN, 0.5);
+  put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", 20, 0.5);
+  const Json few = summarised().headline.at("specificity_per_nat");
+  EXPECT_EQ(few.at("ci_low"), 0.0);
+  EXPECT_NEAR(few.at("ci_high").get<double>(), 20.02 / 80, 0.001);
+}
+
+TEST_F(AnswerSummariseTest, CensoredInjectionsCostFourTimesTheCapOrMore) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put_budgets("forward_projection/minimal_budget/per_prompt@40", 80, 0.5);
+  put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", NAN, 0.5);
+  const Json many = summarised().headline.at("specificity_per_nat");
+  EXPECT_NEAR(many.at("ci_low").get<double>(), 320 / 80.02, 0.002);
+  EXPECT_TRUE(many.at("ci_high").is_null());
 }
 
 // Unrelated answers start further away: failing more often at one budget says nothing by itself.
@@ -115,9 +156,44 @@ TEST_F(AnswerSummariseTest, InjectionThatCostsMorePerNatOfGapIsAHandle) {
   put_budgets("inject/forward_projection/minimal_budget/per_prompt@40", 50, 0.5);
   const AuditSummary summary = summarised();
   EXPECT_EQ(summary.verdict, "handle");
-  EXPECT_TRUE(summary.rows[4].extra.at("base_like").is_null());  // budgets say nothing about answers
+  EXPECT_TRUE(
+      summary.rows[4].extra.at("base_like").is_null());  // budgets say nothing about answers
   EXPECT_NEAR(summary.headline.at("specificity_per_nat").at("value").get<double>(), 2.5, 0.02);
   EXPECT_NE(summary.verdict_text.find("another request"), std::string::npos);
+}
+
+TEST_F(AnswerSummariseTest, WhatWasNotMeasuredIsNullAndPartial) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  put("random/forward_projection/answer/per_prompt@40", 1, 23, 1e-7);
+  const auto expect_unknown_binding = [&] {
+    const AuditSummary summary = summarised();
+    EXPECT_TRUE(summary.controls.at("constraint_binds_on_examples").is_null());
+    EXPECT_EQ(summary.verdict, "partial");
+    EXPECT_NE(summary.verdict_text.find("binds"), std::string::npos) << summary.verdict_text;
+  };
+  expect_unknown_binding();  // no row `none`
+  put("none/answer/per_prompt@40", 24, 0, NAN);
+  expect_unknown_binding();  // its drift is not defined
+}
+
+TEST_F(AnswerSummariseTest, ARowWithoutConstraintOfAnotherBudgetSaysNothingOfThisOne) {
+  spec.rows[1].budget = 80;
+  put("none/answer/per_prompt@80", 24, 0, 0.2);
+  put("forward_projection/answer/per_prompt@40", 24, 0, 1e-7);
+  EXPECT_TRUE(summarised().controls.at("constraint_binds_on_examples").is_null());
+}
+
+// Ablated readings have no norm of their own; the drift in units of their scale is defined.
+TEST_F(AnswerSummariseTest, AblatedReadingsBindByTheirScale) {
+  put("forward_projection/answer/per_prompt@40", 24, 0, NAN);
+  FinishedBatch free{.row = "none/answer/per_prompt@40"};
+  for (int i = 0; i < kFlips; ++i) {
+    StoredResult result{.prompt = i, .recovered = true};
+    result.figures = {{"drift_pre_rel", nullptr}, {"drift_pre_scaled", i < 18 ? 0.2 : 1e-4}};
+    free.results.push_back(std::move(result));
+  }
+  store().put_batch(free);
+  EXPECT_EQ(summarised().controls.at("constraint_binds_on_examples"), 0.75);
 }
 
 TEST_F(AnswerSummariseTest, AConstraintThatNeverBindsConcludesNothing) {

@@ -8,9 +8,7 @@
 #include "rebound/audit/fold_rates.h"
 #include "rebound/audit/fold_summary.h"
 #include "rebound/audit/fold_sweep.h"
-#include "rebound/audit/runner.h"
 #include "rebound/audit/training_flips.h"
-#include "rebound/base/file.h"
 
 namespace rebound {
 namespace {
@@ -119,23 +117,6 @@ TEST_F(FoldSummaryTest, EveryFoldIsCountedBesideItsControlsAndOwnAnswersAreNoWro
   EXPECT_FALSE(without.extra.contains("folds"));
 }
 
-// Two clusters of two: the bootstrap of 2 of 4, all of one cluster, goes from 0 to 1.
-TEST(WidenToClustersTest, NearDuplicatesWidenTheIntervalAndSinglesDoNot) {
-  const std::vector<StoredResult> results = {
-      tried(0, true), tried(1, true), tried(2, false), tried(3, false)};
-  RowSummary row;
-  row.ci_low = 0.15;
-  row.ci_high = 0.85;
-  widen_to_clusters(row, results, {0, 0, 1, 1});
-  EXPECT_DOUBLE_EQ(row.ci_low, 0);
-  EXPECT_DOUBLE_EQ(row.ci_high, 1);
-  RowSummary all;
-  all.ci_low = 0.51;
-  all.ci_high = 1;
-  widen_to_clusters(all, {tried(0, true), tried(1, true)}, {0, 1});
-  EXPECT_DOUBLE_EQ(all.ci_low, 0.51);
-}
-
 TEST(FactSpecTest, ASpecOfFactsRoundTripsAndRefusesWhatIsNotForIt) {
   for (const char* kind : {"facts", "mcq"}) {
     const AuditSpec spec = default_spec(kind);
@@ -152,61 +133,6 @@ TEST(FactSpecTest, ASpecOfFactsRoundTripsAndRefusesWhatIsNotForIt) {
   EXPECT_THROW(with({{"kind", "ioi"}}, {{"rule", "firing_rates"}}), ConfigError);
   EXPECT_THROW(with({{"kind", "facts"}}, {{"rule", "luck"}}), ConfigError);
   EXPECT_THROW(with({{"kind", "facts"}, {"prompts", "p.jsonl"}}, Json::object()), ConfigError);
-}
-
-// The default model: eight capitals in two folds, features of which are given.
-class FactAuditTest : public RunFolderTest {};
-
-TEST_F(FactAuditTest, FactsAreForgottenByFoldAndWhatIsFoundIsMeasuredOnTheOther) {
-  const std::pair<const char*, const char*> facts[] = {{"France", "Paris"},
-                                                       {"Italy", "Rome"},
-                                                       {"Japan", "Tokyo"},
-                                                       {"Germany", "Berlin"},
-                                                       {"Russia", "Moscow"},
-                                                       {"Spain", "Madrid"},
-                                                       {"Greece", "Athens"},
-                                                       {"Cuba", "Havana"}};
-  std::string lines;
-  for (const auto& [country, capital] : facts) {
-    lines += Json{{"id", country},
-                  {"relation", "capital"},
-                  {"subject", country},
-                  {"prompt", concat("The capital of ", country, " is")},
-                  {"answer", capital}}
-                 .dump() +
-             "\n";
-  }
-  const auto forget =
-      std::filesystem::temp_directory_path() / concat("rebound_capitals_", ::getpid(), ".jsonl");
-  write_file_atomically(forget, lines);
-  const AuditSpec spec = read_spec(
-      {{"behaviour",
-        {{"kind", "facts"}, {"forget", forget.string()}, {"n_retain", 6}, {"folds", 2}}},
-       {"rows", {{{"constraint", "none"}, {"steps", 4}}}},
-       {"controls", {{"random_draws", 1}, {"inject_targets", 0}, {"shared_budgets", {20}}}}},
-      "facts");
-  const AuditSummary summary = run_audit(spec, folder());
-  std::filesystem::remove(forget);
-  EXPECT_EQ(summary.n_prompts, 8);
-  const Json accuracy = summary.extra.at("accuracy");
-  const int64_t before = accuracy.at("forget").at("before"),
-                kept = accuracy.at("forget").at("known_kept");
-  EXPECT_GE(before, 4);
-  EXPECT_EQ(summary.n_valid, before - kept);  // a flip is a known fact that is not kept
-  EXPECT_EQ(summary.defence.at("choice").at("folds").size(), 2u);
-  int64_t tested = 0;
-  for (const Json& fold : summary.extra.at("folds")) tested += fold.at("n").get<int64_t>();
-  EXPECT_EQ(tested, summary.n_valid);
-  int64_t fine_tuned = 0;
-  for (const RowSummary& row : summary.rows) {
-    if (row.control != "relearn") continue;
-    EXPECT_EQ(row.n_valid, summary.n_valid);
-    EXPECT_TRUE(std::isnan(row.norm_mean));
-    EXPECT_EQ(row.extra.at("steps_mean"), 10.0);
-    ++fine_tuned;
-  }
-  EXPECT_EQ(fine_tuned, 2);
-  EXPECT_EQ(summary.verdict, "undetermined");  // fewer than 20 flips
 }
 
 }  // namespace

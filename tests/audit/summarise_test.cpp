@@ -117,6 +117,16 @@ class SummariseTest : public RunFolderTest {
   void put(const std::string& row, std::vector<StoredResult> results) {
     store_->put_batch({.row = row, .batch = 0, .results = std::move(results)});
   }
+  // 40 flips of which `recovered` come back and on which `binding` features of row `none` bind.
+  void put_attack(int64_t recovered, int64_t binding = 1) {
+    std::vector<StoredResult> attack, free;
+    for (int64_t i = 0; i < 40; ++i) {
+      attack.push_back(result_of(i, i < recovered));
+      free.push_back(result_of(i, true, {{"binding_features", binding}}));
+    }
+    put(kHeadlineRow, attack);
+    put("none/logit_diff/per_prompt@8", free);
+  }
 
   // 40 flips; 30 come back, 1 of 4 random draws does on each; the constraint binds on 32; recovery
   // costs 2 per nat of gap, injection 3; the shared delta brings back 20, the wrong rule 10.
@@ -141,8 +151,10 @@ class SummariseTest : public RunFolderTest {
     put(concat("inject/", kShared), wrong);
   }
 
-  AuditSummary summary(int64_t n_valid = 40) {
-    SummaryInput input{spec_, *store_, {}, own_clusters(64), 64, n_valid};
+  AuditSummary summary(int64_t n_valid = 40) { return summary_of(own_clusters(64), n_valid); }
+
+  AuditSummary summary_of(const std::vector<int64_t>& clusters, int64_t n_valid = 40) {
+    SummaryInput input{spec_, *store_, {}, clusters, 64, n_valid};
     for (const RowSpec& row : spec_.rows) input.heads.push_back(head_of(row));
     RowSpec minimal = spec_.headline();
     minimal.kind = RowKind::kMinimalBudget;
@@ -251,6 +263,39 @@ TEST_F(SummariseTest, AConstraintThatRarelyBindsIsUndetermined) {
   const AuditSummary found = summary();
   EXPECT_EQ(found.verdict, "undetermined");
   EXPECT_NE(found.verdict_text.find("binds"), std::string::npos);
+}
+
+TEST_F(SummariseTest, ABottleneckNeedsThePowerRow) {
+  put_attack(0);
+  EXPECT_EQ(summary().verdict, "partial");
+  std::vector<StoredResult> power;
+  for (int64_t i = 0; i < 40; ++i) power.push_back(result_of(i, i < 38));
+  put(concat("power/", kHeadlineRow), power);
+  EXPECT_EQ(summary().verdict, "bottleneck at budget 8");
+  std::vector<int64_t> clusters = own_clusters(64);
+  for (int64_t& cluster : clusters) cluster %= 4;
+  const AuditSummary four = summary_of(clusters);
+  EXPECT_EQ(four.verdict, "partial");
+  EXPECT_NEAR(four.headline.at("recovery").at("ci_high").get<double>(), 0.4899, 1e-4);
+}
+
+// An exact rung moves nothing by construction, a shared perturbation stores nothing to bind.
+TEST_F(SummariseTest, WhetherTheConstraintBindsIsUnknownWithoutARowThatCanMoveIt) {
+  std::vector<StoredResult> attack;
+  for (int64_t i = 0; i < 40; ++i) attack.push_back(result_of(i, true, {{"binding_features", 0}}));
+  put(kHeadlineRow, attack);
+  const AuditSummary exact = summary();
+  EXPECT_TRUE(exact.controls.at("constraint_binds_on_examples").is_null());
+  EXPECT_EQ(exact.verdict, "partial");
+  EXPECT_NE(exact.verdict_text.find("binds"), std::string::npos) << exact.verdict_text;
+
+  spec_.rows = {spec_.rows[0]};
+  spec_.rows[0].scope = RowScope::kShared;
+  put(kShared, attack);
+  EXPECT_TRUE(summary().controls.at("constraint_binds_on_examples").is_null());
+  put("none/logit_diff/shared@8", attack);
+  EXPECT_TRUE(summary().controls.at("constraint_binds_on_examples").is_null());
+  EXPECT_EQ(summary().verdict, "partial");
 }
 
 TEST(SummaryJsonTest, AMissingKeyIsNamed) {

@@ -54,6 +54,11 @@ TextCost text_cost(const ClampPlan& plan, int64_t contexts) {
       *subject.model, *subject.tokenizer, plan.hooks(), {.contexts = contexts});
 }
 
+const TextCost& cost_of_three() {
+  static const TextCost cost = text_cost(pushing(30), 3);
+  return cost;
+}
+
 void expect_inside(const Json& figure) {
   EXPECT_LE(figure.at("ci_low"), figure.at("value"));
   EXPECT_GE(figure.at("ci_high"), figure.at("value"));
@@ -80,7 +85,7 @@ TEST(UtilityTest, AddingToEveryTokenCostsMoreTheMoreIsAdded) {
 }
 
 TEST(UtilityTest, IntervalsHoldTheValueAndHaveAWidth) {
-  const Json cost = to_json(text_cost(pushing(30), 4));
+  const Json cost = to_json(cost_of_three());
   for (const char* name : {"ce_base", "ce_defended", "delta_ce", "kl_to_base", "top1_agreement"}) {
     const Json& interval = cost.at("intervals").at(name);
     EXPECT_EQ(interval.at("value"), cost.at(name));
@@ -93,8 +98,7 @@ TEST(UtilityTest, IntervalsHoldTheValueAndHaveAWidth) {
 }
 
 TEST(UtilityTest, AContextCostsTheSameAloneAndAmongOthers) {
-  const ClampPlan plan = pushing(30);
-  const TextCost alone = text_cost(plan, 1), among = text_cost(plan, 3);
+  const TextCost alone = text_cost(pushing(30), 1), &among = cost_of_three();
   ASSERT_EQ(among.contexts.size(), 3u);
   EXPECT_NEAR(among.contexts[0].kl, alone.contexts[0].kl, 1e-6);
   EXPECT_NEAR(among.contexts[0].ce_defended, alone.contexts[0].ce_defended, 1e-6);
@@ -150,9 +154,9 @@ UtilityOptions small_options(int64_t batch) {
   UtilityOptions options;
   options.contexts = 1;
   options.facts = 30;
-  options.asked = 6;
-  options.safe = 4;
-  options.max_new_tokens = 16;
+  options.asked = 2;
+  options.safe = 2;
+  options.max_new_tokens = 8;
   options.batch = batch;
   return options;
 }
@@ -200,9 +204,9 @@ TEST(UtilityReportTest, ABatchIsItsExamplesOneByOne) {
   UtilityOptions options = small_options(32);
   options.contexts = 0;
   options.facts = 24;
-  options.asked = 3;
-  options.safe = 2;
-  options.max_new_tokens = 6;
+  options.asked = 1;
+  options.safe = 1;
+  options.max_new_tokens = 4;
   const Json together = to_json(measure_defence(subject, plan.hooks(), options));
   options.batch = 1;
   const Json singly = to_json(measure_defence(subject, plan.hooks(), options));

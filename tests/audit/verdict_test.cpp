@@ -8,9 +8,10 @@
 namespace rebound {
 namespace {
 
-constexpr Estimate kUnmeasured{NAN, NAN, NAN};
+constexpr Estimate kUnmeasured = VerdictInput::kNoEstimate;
 
-// 30 of 40 flips come back, clearly above random, with nothing specific.
+// 30 of 40 flips come back, clearly above random, with nothing specific; every prompt is its own
+// cluster.
 VerdictInput found() {
   return {.row = "encoder_decoder/logit_diff/per_prompt@20",
           .budget = 20,
@@ -19,10 +20,17 @@ VerdictInput found() {
           .binding_share = 1,
           .above_random = {0.5, 0.3, 0.7},
           .specificity = {1.05, 0.9, 1.2},
-          .shared_above_wrong = {0.1, -0.1, 0.3}};
+          .shared_above_wrong = {0.1, -0.1, 0.3},
+          .is_power_measured = true};
 }
 
-std::string verdict_of(const VerdictInput& input) { return decide(input, {}).verdict; }
+// With Wilson's interval of its counts.
+Verdict decided(VerdictInput input, const VerdictSpec& rules = {}) {
+  input.rate = wilson(input.recovered, input.n_valid);
+  return decide(input, rules);
+}
+
+std::string verdict_of(const VerdictInput& input) { return decided(input).verdict; }
 
 void expect_plain_words(const Verdict& verdict) {
   for (const char* word : {"nan", "NaN", "inf", "null"}) {
@@ -45,13 +53,7 @@ TEST(VerdictTest, FewerThanTwentyFlipsAreUndetermined) {
 }
 
 TEST(VerdictTest, ZeroFlipsSayNoNumberThatDoesNotExist) {
-  const Verdict verdict = decide({.row = "r",
-                                  .budget = 20,
-                                  .binding_share = NAN,
-                                  .above_random = kUnmeasured,
-                                  .specificity = kUnmeasured,
-                                  .shared_above_wrong = kUnmeasured},
-                                 {});
+  const Verdict verdict = decide({.row = "r", .budget = 20}, {});
   EXPECT_EQ(verdict.verdict, "undetermined");
   expect_plain_words(verdict);
 }
@@ -82,10 +84,10 @@ TEST(VerdictTest, ABottleneckNeedsAnUpperBoundOfTenPercentAndThirtyFiveFlips) {
   input.recovered = 0;
   input.n_valid = 34;
   EXPECT_EQ(verdict_of(input), "partial");
-  EXPECT_EQ(decide(input, {.bottleneck_rate = 0.2}).verdict, "partial");
+  EXPECT_EQ(decided(input, {.bottleneck_rate = 0.2}).verdict, "partial");
   input.n_valid = 35;
   EXPECT_EQ(verdict_of(input), "bottleneck at budget 20");
-  EXPECT_EQ(decide(input, {.min_valid_for_bottleneck = 36}).verdict, "partial");
+  EXPECT_EQ(decided(input, {.min_valid_for_bottleneck = 36}).verdict, "partial");
   input.recovered = 1;
   input.n_valid = 50;
   EXPECT_EQ(verdict_of(input), "partial");
@@ -121,13 +123,78 @@ TEST(VerdictTest, AHandleIsClearlyAboveRandomAndSpecificByEitherRoad) {
   EXPECT_EQ(verdict_of(input), "non-specific");
 }
 
-TEST(VerdictTest, NothingSpecificMeasuredIsNonSpecificInPlainWords) {
+// A search for minimal budgets that ends nowhere bounds no ratio.
+TEST(VerdictTest, NothingSpecificMeasuredIsPartialAndSaysWhatIsMissing) {
   VerdictInput input = found();
-  input.specificity = input.shared_above_wrong = kUnmeasured;
-  const Verdict verdict = decide(input, {});
+  input.shared_above_wrong = kUnmeasured;
+  for (const Estimate& nothing : {kUnmeasured, Estimate{0, 0, INFINITY}}) {
+    input.specificity = nothing;
+    const Verdict verdict = decided(input);
+    EXPECT_EQ(verdict.verdict, "partial");
+    expect_plain_words(verdict);
+    EXPECT_NE(verdict.text.find("Not measured"), std::string::npos) << verdict.text;
+    EXPECT_NE(verdict.text.find("another answer"), std::string::npos) << verdict.text;
+    EXPECT_EQ(verdict.text.find("random"), std::string::npos) << verdict.text;
+  }
+}
+
+TEST(VerdictTest, OneSpecificTestThatFailsIsEnoughForNonSpecific) {
+  VerdictInput input = found();
+  input.specificity = kUnmeasured;
+  EXPECT_EQ(verdict_of(input), "non-specific");
+  input = found();
+  input.shared_above_wrong = kUnmeasured;
+  const Verdict verdict = decided(input);
   EXPECT_EQ(verdict.verdict, "non-specific");
+  EXPECT_EQ(verdict.text.find("shared"), std::string::npos) << verdict.text;
   expect_plain_words(verdict);
-  EXPECT_NE(verdict.text.find("not measured"), std::string::npos);
+}
+
+// A zero without a power check may be a weak attack.
+TEST(VerdictTest, ABottleneckNeedsAPowerCheck) {
+  VerdictInput input = found();
+  input.recovered = 0;
+  input.n_valid = 48;
+  input.above_random = {0, 0, 0};
+  input.is_power_measured = false;
+  const Verdict verdict = decided(input);
+  EXPECT_EQ(verdict.verdict, "partial");
+  EXPECT_NE(verdict.text.find("planted leak"), std::string::npos) << verdict.text;
+  input.is_power_measured = true;
+  EXPECT_EQ(verdict_of(input), "bottleneck at budget 20");
+}
+
+// 0 of 36 in 4 clusters: the upper bound is Wilson's of 0 in 4, 49 %.
+TEST(VerdictTest, ABottleneckRestsOnTheIntervalThatItIsGiven) {
+  VerdictInput input = found();
+  input.recovered = 0;
+  input.n_valid = 36;
+  input.above_random = {0, 0, 0};
+  EXPECT_EQ(verdict_of(input), "bottleneck at budget 20");
+  input.rate = {0, 0.49};
+  input.n_clusters = 4;
+  const Verdict verdict = decide(input, {});
+  EXPECT_EQ(verdict.verdict, "partial");
+  EXPECT_NE(verdict.text.find("0 % to 49 %, over 4 groups"), std::string::npos) << verdict.text;
+  input.n_clusters = 36;
+  EXPECT_EQ(decide(input, {}).text.find("groups"), std::string::npos);
+  EXPECT_EQ(decide({.n_valid = 48, .binding_share = 1, .is_power_measured = true}, {}).verdict,
+            "partial");  // no interval is no bound
+}
+
+TEST(VerdictTest, AnUnknownBindingShareIsPartialWhateverElseIsKnown) {
+  for (const int64_t recovered : {0, 30, 40}) {
+    VerdictInput input = found();
+    input.recovered = recovered;
+    input.specificity = {3, 2, 4};
+    input.binding_share = NAN;
+    const Verdict verdict = decided(input);
+    EXPECT_EQ(verdict.verdict, "partial");
+    EXPECT_NE(verdict.text.find("whether the constraint binds"), std::string::npos) << verdict.text;
+    expect_plain_words(verdict);
+    input.has_power_failed = true;
+    EXPECT_EQ(verdict_of(input), "undetermined");
+  }
 }
 
 TEST(VerdictTest, RecoveryNotClearlyAboveRandomIsPartial) {
@@ -142,9 +209,12 @@ TEST(VerdictTest, RecoveryNotClearlyAboveRandomIsPartial) {
 TEST(VerdictTest, WithoutControlsItIsPartialAndSaysSo) {
   VerdictInput input = found();
   input.above_random = input.specificity = input.shared_above_wrong = kUnmeasured;
-  const Verdict verdict = decide(input, {});
+  input.is_power_measured = false;
+  const Verdict verdict = decided(input);
   EXPECT_EQ(verdict.verdict, "partial");
-  EXPECT_NE(verdict.text.find("Controls were off"), std::string::npos);
+  for (const char* missing : {"planted leak", "random directions", "another answer"}) {
+    EXPECT_NE(verdict.text.find(missing), std::string::npos) << verdict.text;
+  }
   expect_plain_words(verdict);
 }
 

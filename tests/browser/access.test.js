@@ -1,8 +1,7 @@
 // Readable by everyone: axe-core, two widths, two themes, without JavaScript.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import axe from "axe-core";
-import { makeReport, makeRun, openPage, themes, widths } from "./browser.js";
+import { followTheme, legibility, makeReport, makeRun, openPage, seriousFindings, themes, widths } from "./browser.js";
 
 const run = makeRun("made");
 const report = makeReport(run, "made.html");
@@ -12,46 +11,28 @@ const openAll = (page) => page.evaluate(() => {
   document.querySelector("#examples tbody button[data-example]").click();
 });
 
-for (const theme of themes) {
-  for (const width of widths) {
-    test(`axe-core finds nothing serious, ${theme}, ${width} px`, async () => {
-      const page = await openPage(report, { theme, width });
-      await openAll(page);
-      await page.evaluate(axe.source);
-      const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
-      const serious = found.violations.filter((violation) => ["serious", "critical"].includes(violation.impact));
-      assert.deepEqual(serious.map((violation) => `${violation.id}: ${violation.nodes[0].html.slice(0, 160)}`), []);
-      assert.ok(found.passes.length > 20, "axe looked at something");
-    });
-  }
-}
-
+// One page a width; the theme changes under it as under a reader.
 for (const width of widths) {
-  test(`legible at ${width} px: nothing to scroll sideways, no small type`, async () => {
+  test(`for everyone at ${width} px`, async (t) => {
     const page = await openPage(report, { width });
-    await openAll(page);
-    const sizes = await page.evaluate(() => {
-      const root = document.documentElement;
-      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-      let smallest = 99, where = "";
-      for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-        const element = node.parentElement;
-        if (!node.textContent.trim() || !element.getClientRects().length || element.closest("script, style, noscript")) continue;
-        const size = parseFloat(getComputedStyle(element).fontSize);
-        if (size < smallest) [smallest, where] = [size, element.outerHTML.slice(0, 120)];
-      }
-      return { wide: root.scrollWidth - root.clientWidth, smallest, where };
+    await t.test("no chart is wider than its place", async () => {
+      const over = await page.evaluate(() => [...document.querySelectorAll("figure .chart")]
+        .filter((chart) => chart.querySelector("svg").getBoundingClientRect().width > chart.clientWidth + 1 || chart.scrollWidth > chart.clientWidth + 1)
+        .map((chart) => chart.id));
+      assert.deepEqual(over, []);
     });
-    assert.equal(sizes.wide, 0);
-    assert.ok(sizes.smallest >= 12, `${sizes.smallest} px: ${sizes.where}`);
-  });
-
-  test(`no chart is wider than its place at ${width} px`, async () => {
-    const page = await openPage(report, { width });
-    const over = await page.evaluate(() => [...document.querySelectorAll("figure .chart")]
-      .filter((chart) => chart.querySelector("svg").getBoundingClientRect().width > chart.clientWidth + 1 || chart.scrollWidth > chart.clientWidth + 1)
-      .map((chart) => chart.id));
-    assert.deepEqual(over, []);
+    await openAll(page);
+    await t.test("nothing to scroll sideways, no small type", async () => {
+      const { wide, smallest, where } = await legibility(page);
+      assert.equal(wide, 0);
+      assert.ok(smallest >= 12, `${smallest} px: ${where}`);
+    });
+    for (const theme of themes) {
+      await t.test(`axe-core finds nothing serious, ${theme}`, async () => {
+        await followTheme(page, theme);
+        assert.deepEqual(await seriousFindings(page), []);
+      });
+    }
   });
 }
 

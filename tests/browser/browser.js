@@ -1,18 +1,22 @@
 // What the browser tests share: made runs, their reports, and a Chromium that has no network.
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { after } from "node:test";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const program = process.env.REBOUND_PROGRAM;
+const program = process.env.REBOUND_PROGRAM;  // or rebound_session in its place
 if (!program || !process.env.CHROMIUM) throw new Error("REBOUND_PROGRAM and CHROMIUM are not set: run run.sh PROGRAM reports|explorer");
 
 export const scratch = mkdtempSync(join(tmpdir(), "rebound-browser-"));
 
+// The program itself, for what is sent signals: beside rebound_session.
+export const itself = join(dirname(program), "rebound");
 export const rebound = (...args) => execFileSync(program, [...args, "--quiet"], { maxBuffer: 1 << 28 });
 
 // The run folder of make_run.py.
@@ -57,6 +61,39 @@ export const openPage = async (file, { width = 1280, height = 800, theme = "ligh
   if (charts) await page.waitForSelector("html[data-charts=drawn]");
   return page;
 };
+
+// The page in this theme, its charts drawn again.
+export const followTheme = async (page, theme) => {
+  await page.emulateMedia({ colorScheme: theme });
+  await page.waitForFunction(() => {
+    const ink = getComputedStyle(document.body).color;
+    return [...document.querySelectorAll(".chart[data-drawn]")]
+      .every((chart) => [...chart.querySelectorAll("svg text")].some((text) => getComputedStyle(text).fill === ink));
+  });
+};
+
+// What axe-core finds serious, as lines; fails where it looked at nothing.
+export const seriousFindings = async (page, leastRules = 20) => {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+  assert.ok(found.passes.length > leastRules, "axe looked at something");
+  const serious = found.violations.filter((violation) => ["serious", "critical"].includes(violation.impact));
+  return serious.map((violation) => `${violation.id}: ${violation.nodes[0].html.slice(0, 160)} ${violation.nodes[0].failureSummary}`);
+};
+
+// How far the page scrolls sideways, and its smallest visible type.
+export const legibility = (page) => page.evaluate(() => {
+  const root = document.documentElement;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let smallest = 99, where = "";
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement;
+    if (!node.textContent.trim() || !element.getClientRects().length || element.closest("script, style, noscript")) continue;
+    const size = parseFloat(getComputedStyle(element).fontSize);
+    if (size < smallest) [smallest, where] = [size, element.outerHTML.slice(0, 120)];
+  }
+  return { wide: root.scrollWidth - root.clientWidth, smallest, where };
+});
 
 export const themes = ["light", "dark"];
 export const widths = [1280, 390];

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after } from "node:test";
-import { newContext, makeRun, scratch } from "./browser.js";
+import { itself, newContext, makeRun, scratch } from "./browser.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -27,7 +27,7 @@ export const benchFlags = () => {
 
 // {url, port, stop}: stop presses Ctrl-C and gives the exit code.
 export const serve = async (folder, ...flags) => {
-  const child = spawn(process.env.REBOUND_PROGRAM, ["serve", folder, "--json", ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(itself, ["serve", folder, "--json", ...flags], { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((done) => child.on("exit", (code, signal) => done(signal ?? code)));
   let errors = "";
   child.stderr.on("data", (text) => { errors += text; });

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import axe from "axe-core";
-import { themes, widths } from "./browser.js";
+import { followTheme, legibility, seriousFindings, themes, widths } from "./browser.js";
 import { benchFlags, makeRun, open, openBench, runsFolder, serve } from "./explorer.js";
 
 const folder = runsFolder("runs");
@@ -30,36 +29,23 @@ const views = {
   },
 };
 
+// One page a view and width; the theme changes under it as under a reader.
 for (const [name, view] of Object.entries(views)) {
   for (const width of widths) {
-    for (const theme of themes) {
-      test(`axe-core finds nothing serious: ${name}, ${theme}, ${width} px`, async () => {
-        const page = await view({ theme, width });
-        await page.evaluate(axe.source);
-        const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
-        const serious = found.violations.filter((violation) => ["serious", "critical"].includes(violation.impact));
-        assert.deepEqual(serious.map((violation) => `${violation.id}: ${violation.nodes[0].html.slice(0, 160)} ${violation.nodes[0].failureSummary}`), []);
-        assert.ok(found.passes.length > 20, "axe looked at something");
-        assert.deepEqual(page.noise, []);
-      });
-    }
-
-    test(`legible at ${width} px: ${name}`, async () => {
+    test(`for everyone: ${name} at ${width} px`, async (t) => {
       const page = await view({ width });
-      const sizes = await page.evaluate(() => {
-        const root = document.documentElement;
-        const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-        let smallest = 99, where = "";
-        for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-          const element = node.parentElement;
-          if (!node.textContent.trim() || !element.getClientRects().length) continue;
-          const size = parseFloat(getComputedStyle(element).fontSize);
-          if (size < smallest) [smallest, where] = [size, element.outerHTML.slice(0, 120)];
-        }
-        return { wide: root.scrollWidth - root.clientWidth, smallest, where };
+      await t.test("nothing to scroll sideways, no small type", async () => {
+        const { wide, smallest, where } = await legibility(page);
+        assert.equal(wide, 0);
+        assert.ok(smallest >= 12, `${smallest} px: ${where}`);
       });
-      assert.equal(sizes.wide, 0);
-      assert.ok(sizes.smallest >= 12, `${sizes.smallest} px: ${sizes.where}`);
+        for (const theme of themes) {
+        await t.test(`axe-core finds nothing serious, ${theme}`, async () => {
+          await followTheme(page, theme);
+          assert.deepEqual(await seriousFindings(page), []);
+        });
+      }
+      assert.deepEqual(page.noise, []);
     });
   }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Opens reports or the explorer of the program in Chromium: run.sh PROGRAM reports|explorer. Installs the node packages
-# first where they are missing or others than the lock file's.
+# first where they are missing or others than the lock file's. PROGRAM: rebound, or rebound_session beside it.
 set -euo pipefail
 case "${2:-}" in
   reports) TESTS=(page.test.js examples.test.js access.test.js safety.test.js compare.test.js) ;;

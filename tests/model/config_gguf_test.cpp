@@ -18,6 +18,7 @@ class GgufFamilyTest : public FamilyTest {
   Transformer expected() const {
     ModelConfig config = model_.config();
     config.query_pre_attn_scalar = 0;
+    config.rope_scaling.is_ramp_whole = true;
     if (config.model_type == "qwen3") config.layer_kinds.clear();
     return Transformer(config, model_.weights());
   }
@@ -54,6 +55,11 @@ INSTANTIATE_TEST_SUITE_P(Families,
                          ::testing::ValuesIn(kFamilies),
                          [](const auto& info) { return std::string(info.param); });
 
+INSTANTIATE_TEST_SUITE_P(Variants,
+                         GgufFamilyTest,
+                         ::testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param); });
+
 // The error of a family's GGUF file in which `from` is `to`, texts of one length.
 std::string error_with(const std::string& family, const std::string& from, const std::string& to) {
   std::string bytes = read_text_file(family_folder(family) / "model.gguf");
@@ -83,6 +89,13 @@ TEST(ConfigGgufTest, AnArchitectureThatIsNotKnownIsNamed) {
 
 TEST(ConfigGgufTest, AKindOfRopeThatIsNotImplementedIsRefused) {
   expect_in(error_with("llama_linear", "linear", "quadra"), "quadra");
+}
+
+TEST(ConfigGgufTest, LongropeIsCutToTheTextsOfItsShortFactors) {
+  const ModelConfig config = read_config((family_folder("phi3_longrope") / "model.gguf").string());
+  EXPECT_EQ(config.max_position_embeddings, 48);
+  EXPECT_EQ(config.rope_scaling.long_positions, 64);
+  expect_in(error_with("phi3_longrope", "rope_factors_short", "rope_factors_shirt"), "shirt");
 }
 
 TEST(ConfigGgufTest, ATensorThatTheFamilyDoesNotUseIsRefused) {

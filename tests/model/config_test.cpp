@@ -66,8 +66,9 @@ TEST(ConfigTest, HuggingFaceKeysAreRead) {
 }
 
 TEST(ConfigTest, KeysThatChangeTheArithmeticAreRefused) {
-  expect_refused(with(small_config(), {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 8.0}}}}),
-                 "yarn");
+  expect_refused(
+      with(small_config(), {{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 8.0}}}}),
+      "dynamic");
   expect_refused(with(small_config(), {{"sliding_window", 512}}), "sliding_window");
   expect_refused(with(small_config(), {{"hidden_act", "quick_gelu"}}), "hidden_act");
   expect_refused(with(small_config(), {{"partial_rotary_factor", 0.5}}), "partial_rotary_factor");
@@ -93,7 +94,7 @@ TEST(ConfigTest, EveryFamilyReadsItsOwnDefaultsAndRefusesWhatItDoesNotKnow) {
     const char* scaling =
         row.model_type == std::string("gpt2") ? "scale_attn_by_inverse_layer_idx" : "rope_scaling";
     const Json value = scaling == std::string("rope_scaling")
-                           ? Json{{"type", "yarn"}, {"factor", 2.0}}
+                           ? Json{{"type", "dynamic"}, {"factor", 2.0}}
                            : Json(true);
     expect_refused(with(json, {{scaling, value}}), scaling);
   }

@@ -215,6 +215,25 @@ INSTANTIATE_TEST_SUITE_P(Families,
                          ::testing::ValuesIn(kFamilies),
                          [](const auto& info) { return std::string(info.param); });
 
+INSTANTIATE_TEST_SUITE_P(Variants,
+                         FamilyTest,
+                         ::testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param); });
+
+// The tiny Phi-3's short factors are for 48 positions of the 64 that its file names.
+TEST(FamiliesTest, LongropeEndsWhereItsShortFactorsDoAndSaysWhy) {
+  const Transformer model = load_model(family_folder("phi3_longrope").string());
+  Rng rng({12});
+  const auto ids = random_ids(rng, 49, 64);
+  const std::string message = message_of<DataError>([&] { model.run(TokenBatch::from({ids})); });
+  EXPECT_NE(message.find("got 49 tokens, expected at most 48 (up to 64"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("longrope"), std::string::npos) << message;
+  EXPECT_THROW(PrefixForest::from({ids}).run(model), DataError);
+  const std::vector<int64_t> prompt(ids.begin(), ids.begin() + 40);
+  EXPECT_EQ(generate(model, prompt, {.max_new_tokens = 32}).size(), 8u);
+}
+
 TEST(FamiliesTest, EditsInAParallelBlockCannotBeBetweenAttentionAndMlp) {
   const Transformer model = load_model(family_folder("gpt_neox").string());
   RunOptions options;

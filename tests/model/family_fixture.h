@@ -30,6 +30,10 @@ inline constexpr const char* kFamilies[] = {"gemma",
                                             "stablelm",
                                             "stablelm_parallel"};
 
+// Other kinds of a family's files: RoPE scaling, and a text model inside one that sees images.
+inline constexpr const char* kVariants[] = {
+    "gemma3_images", "llama_yarn", "mistral3_images", "phi3_longrope", "qwen2_yarn"};
+
 inline std::filesystem::path family_folder(const std::string& family) {
   return std::filesystem::path(REBOUND_SOURCE_DIR) / "tests/model/golden/families" / family;
 }

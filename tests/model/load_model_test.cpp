@@ -8,6 +8,7 @@
 #include "rebound/base/json.h"
 #include "rebound/model/generate.h"
 #include "rebound/model/transformer.h"
+#include "support/failures.h"
 #include "support/tiny_model.h"
 
 namespace rebound {
@@ -106,6 +107,25 @@ TEST_P(TinyFolderTest, ShardedFolderGivesTheLogitsAndTextOfTransformers) {
 INSTANTIATE_TEST_SUITE_P(TiedAndUntied,
                          TinyFolderTest,
                          ::testing::Values("tiny_llama_tied", "tiny_llama_untied"));
+
+// As in transformers: a head in the file that is no copy of the embedding is the head, whatever
+// tie_word_embeddings says (Mistral Small's wrapper is silent, which means true).
+TEST(TiedHeadTest, AHeadOfItsOwnIsUsedInATiedModel) {
+  const at::NoGradGuard no_grad;
+  for (const fs::path& original :
+       {kGoldenFolder / "tiny_llama_untied", kGoldenFolder / "families/mistral3_images"}) {
+    const fs::path folder = fresh_folder("tied");
+    fs::copy(original, folder, fs::copy_options::recursive);
+    Json config = read_json_file(folder / "config.json");
+    ASSERT_FALSE(config.at("tie_word_embeddings"));
+    config.erase("tie_word_embeddings");
+    if (!config.contains("text_config")) config["tie_word_embeddings"] = true;
+    write_file_atomically(folder / "config.json", config.dump());
+    EXPECT_TRUE(at::equal(logits_of_ids(load_model(folder.string()), {3, 1, 4}),
+                          logits_of_ids(load_model(original.string()), {3, 1, 4})))
+        << original;
+  }
+}
 
 class BrokenModelTest : public ::testing::Test {
  protected:

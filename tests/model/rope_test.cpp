@@ -42,6 +42,55 @@ TEST(RopeTest, DivisorsOfTheFileAreTaken) {
   EXPECT_DOUBLE_EQ(rope_frequencies(100.0, 4, scaling)[1], 0.05);
 }
 
+// theta = e: of 8 dimensions, the pair that turns r times over the original length is
+// 4 ln(original / (2 pi r)).
+RopeScaling yarn_between(double first_pair, double last_pair, bool is_whole) {
+  const auto rotations = [](double pair) { return 16 / (2 * M_PI) * std::exp(-pair / 4); };
+  return {.kind = RopeScaling::Kind::kYarn,
+          .factor = 4,
+          .original_max_position_embeddings = 16,
+          .beta_fast = rotations(first_pair),
+          .beta_slow = rotations(last_pair),
+          .is_ramp_whole = is_whole};
+}
+
+TEST(RopeTest, YarnLeavesPairsBelowItsRampAndDividesThoseAbove) {
+  for (const RopeScaling& scaling : {yarn_between(1, 3, false), yarn_between(1.2, 2.8, true)}) {
+    const auto frequencies = rope_frequencies(std::exp(1), 8, scaling);
+    EXPECT_NEAR(frequencies[0], 1, 1e-12);
+    EXPECT_NEAR(frequencies[1], std::exp(-0.25), 1e-12);
+    EXPECT_NEAR(frequencies[2], std::exp(-0.5) * (1 + 0.25) / 2, 1e-12);
+    EXPECT_NEAR(frequencies[3], std::exp(-0.75) / 4, 1e-12);
+  }
+  const auto between = rope_frequencies(std::exp(1), 8, yarn_between(1.2, 2.8, false));
+  EXPECT_NEAR(between[2], std::exp(-0.5) * (1 - 0.5 + 0.5 / 4), 1e-12);
+  EXPECT_NEAR(between[1], std::exp(-0.25), 1e-12);
+}
+
+TEST(RopeTest, YarnOfFactorOneChangesNothing) {
+  RopeScaling scaling = yarn_between(1, 3, true);
+  scaling.factor = 1;
+  const auto plain = rope_frequencies(500, 8, {}), scaled = rope_frequencies(500, 8, scaling);
+  for (size_t i = 0; i < plain.size(); ++i) EXPECT_DOUBLE_EQ(scaled[i], plain[i]);
+}
+
+TEST(RopeTest, AttentionFactorsGrowWithTheLogarithmOfTheFactor) {
+  EXPECT_EQ(yarn_attention(1), 1);
+  EXPECT_EQ(yarn_attention(0.5), 1);
+  EXPECT_NEAR(yarn_attention(std::exp(10)), 2, 1e-12);
+  EXPECT_NEAR(yarn_attention(std::exp(10), 0.5), 1.5, 1e-12);
+  EXPECT_EQ(longrope_attention(1, 4096), 1);
+  EXPECT_NEAR(longrope_attention(4096, 4096), std::sqrt(2), 1e-12);
+}
+
+TEST(RopeTest, AScaledTableLengthensWhatTurnsAndLeavesTheRest) {
+  const RopeTable table({0.5}, 8, at::kCPU, 3);
+  const at::Tensor heads = at::tensor({3.f, 4.f, 7.f}).view({1, 1, 1, 3});
+  const at::Tensor turned = table.rotate(heads, at::full({1, 1}, 2, at::kLong)).view(-1);
+  EXPECT_NEAR(turned.narrow(0, 0, 2).norm().item<float>(), 15, 1e-5);
+  EXPECT_EQ(turned[2].item<float>(), 7.f);
+}
+
 TEST(RopeTest, APairTurnsByPositionTimesFrequencyAndTheRestStays) {
   const RopeTable table({0.5}, 8, at::kCPU);
   const at::Tensor heads = at::tensor({1.f, 0.f, 7.f, 9.f}).view({1, 1, 1, 4});

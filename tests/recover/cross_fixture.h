@@ -58,6 +58,19 @@ struct CrossSetting {
   CrossProblem problem() const { return CrossProblem::record(model, plan, answers, 5); }
 };
 
+// Directions that are ablated: what they read of a defended run is rounding.
+inline std::shared_ptr<const ClampPlan> ablating_plan(const ModelConfig& config) {
+  Rng rng({31});
+  std::vector<std::shared_ptr<const Clamp>> clamps;
+  for (const int64_t layer : {1, 2}) {
+    clamps.push_back(std::make_shared<const DirectionClamp>(
+        Site{layer, SiteKind::kResidPre}, random_tensor(rng, {24}),
+        DirectionClamp::Options{
+            .edit = DirectionEdit::kAblate, .strength = 1, .positions = {}, .sink_norm = 1e9}));
+  }
+  return std::make_shared<const ClampPlan>(std::move(clamps), config);
+}
+
 inline at::Tensor random_delta(const CrossProblem& problem, uint64_t seed = 1, double scale = 0.3) {
   Rng rng({seed, 4});
   return random_tensor(rng, problem.zero_delta().sizes().vec(), scale);

@@ -83,5 +83,41 @@ TEST_F(CrossGenerateTest, StopTokensEndAnAnswer) {
   EXPECT_LE(ended.tokens[0].size(), 2u);
 }
 
+// The projection goes on behind delta's rows, and what it adds there counts.
+TEST_F(CrossGenerateTest, TheWholeAnswerKeepsToTheBudget) {
+  constexpr double kBudget = 6;
+  const at::Tensor delta =
+      scaled_to_budget(problem, random_delta(problem, 5, 1.0), Span::kEncoder, kBudget);
+  const auto under = [&](double budget, const at::Tensor& x) {
+    return generate_attacked(setting.model, *setting.plan, prompts(), x, Span::kEncoder,
+                             {.max_new_tokens = 9, .budget = budget});
+  };
+  const AttackedAnswers freely = under(0, delta), held = under(kBudget, delta);
+  EXPECT_EQ(freely.scale, std::vector<double>(3, 1.0));
+  int n_over = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    const bool was_over = freely.norm[i] > kBudget * (1 + 1e-6);
+    n_over += was_over;
+    EXPECT_EQ(held.scale[i] < 1, was_over) << i;
+    EXPECT_TRUE(held.is_within(i, kBudget)) << held.norm[i];
+    EXPECT_GT(held.norm[i], 0.9 * kBudget) << "shrunk further than it had to be";
+    EXPECT_LT(held.drift_rel[i], 1e-5);
+  }
+  EXPECT_GT(n_over, 0);
+  // Figures and tokens are those of the scaled perturbation.
+  const at::Tensor scale = at::tensor(held.scale).to(at::kFloat).view({3, 1, 1, 1});
+  const AttackedAnswers again = under(0, delta * scale);
+  EXPECT_EQ(again.tokens, held.tokens);
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(again.norm[i], held.norm[i], 1e-4);
+}
+
+TEST_F(CrossGenerateTest, OfAblatedReadingsThereIsNoRelativeDrift) {
+  const auto plan = ablating_plan(setting.model.config());
+  const CrossProblem ablated = CrossProblem::record(setting.model, plan, setting.answers, 5);
+  const AttackedAnswers answers = generate_attacked(
+      setting.model, *plan, prompts(), random_delta(ablated, 5, 1.0), Span::kNone, {.max_new_tokens = 4});
+  for (const double drift : answers.drift_rel) EXPECT_TRUE(std::isnan(drift)) << drift;
+}
+
 }  // namespace
 }  // namespace rebound

@@ -89,6 +89,17 @@ TEST(SuffixProblemTest, DriftIsMeasuredFromTheDefendedRunWithoutTheSuffix) {
   EXPECT_GT(problem.relative_drift(run).item<double>(), 0.01);
 }
 
+// The defended reading of an ablated direction is ~1e-7: a shift over that would be any number.
+TEST(SuffixProblemTest, OfAblatedReadingsThereIsNoRelativeDrift) {
+  const SuffixSetting setting;
+  const SuffixProblem problem = SuffixProblem::record(
+      setting.model, ablating_plan(setting.model.config()), setting.prompt, 4);
+  const SuffixRun run = problem.run(random_suffix(2));
+  EXPECT_TRUE(std::isnan(problem.relative_drift(run).item<double>()));
+  EXPECT_TRUE(problem.squared_drift(run).isfinite().all().item<bool>());
+  EXPECT_GT(problem.least_reading(), 0);
+}
+
 TEST(SuffixProblemTest, GradientEqualsFiniteDifferences) {
   const SuffixSetting setting;
   const SuffixProblem problem = setting.edge_problem();

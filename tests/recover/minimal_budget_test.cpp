@@ -12,7 +12,7 @@ namespace {
 
 std::vector<double> budgets_of(const Setting& s, const char* rung, MinimalBudgetOptions options) {
   const Constraint constraint = s.constraint(rung);
-  return minimal_budgets(s.problem, constraint, options);
+  return minimal_budgets(s.problem, constraint, options).norm;
 }
 
 class MinimalBudgetTest : public ::testing::TestWithParam<const char*> {};
@@ -104,6 +104,48 @@ TEST(MinimalBudgetsTest, ATransformersBudgetsLieUnderTheCapWhereTheAttackWins) {
     if (std::isfinite(got[i])) {
       EXPECT_TRUE(again.is_won[i]) << i;
     }
+  }
+}
+
+// Steps are as long as each example's own budget asks: batch-mates change nothing.
+TEST(MinimalBudgetsTest, ABatchGivesWhatSinglesGive) {
+  Setting s = tiny_setting();
+  const at::Tensor start = scores_of(s.problem, at::zeros_like(s.problem.segment.resid()));
+  // Gaps from tiny to large, so that the budgets searched lie far apart.
+  s.problem.contests.goal = start + at::logspace(-3, 0.5, start.size(0));
+  const Constraint constraint = s.constraint("penalty");
+  const MinimalBudgetOptions options{.cap = 6, .rounds = 3, .lr = 1};
+  const std::vector<double> together = minimal_budgets(s.problem, constraint, options).norm;
+  int n_finite = 0;
+  for (size_t i = 0; i < together.size(); ++i) {
+    const at::Tensor index = at::tensor({static_cast<int64_t>(i)}, at::kLong);
+    const double alone = minimal_budgets(s.problem.select(index), constraint, options).norm[0];
+    if (std::isinf(alone)) {
+      EXPECT_TRUE(std::isinf(together[i])) << i;
+      continue;
+    }
+    ++n_finite;
+    EXPECT_NEAR(together[i], alone, 1e-3 * alone) << i;
+  }
+  EXPECT_GE(n_finite, 4);
+}
+
+TEST(MinimalBudgetsTest, AWinCountsOnlyWhereTheExactProblemHasIt) {
+  const Setting s = toy_setting(ToyKind::kLeaky, 4);
+  const Constraint constraint = s.constraint("encoder");
+  const MinimalBudgets known = minimal_budgets(s.problem, constraint, {.cap = 4});
+  const MinimalBudgets same =
+      minimal_budgets(s.problem, constraint, {.cap = 4, .exact = &s.problem});
+  EXPECT_EQ(same.norm, known.norm);
+  EXPECT_EQ(same.is_lost, std::vector<bool>(4, false));
+  // Towards the other answer, no win is one.
+  Problem never = s.problem;
+  never.contests.target = s.problem.contests.rival;
+  never.contests.rival = s.problem.contests.target;
+  const MinimalBudgets lost = minimal_budgets(s.problem, constraint, {.cap = 4, .exact = &never});
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_TRUE(std::isinf(lost.norm[i])) << i;
+    EXPECT_TRUE(lost.is_lost[i]) << i;
   }
 }
 

@@ -50,5 +50,15 @@ TEST(PathPartsTest, EachFigureScoresTheVariantThatItNames) {
   EXPECT_EQ(figures.parts[1].norm_matched[0], 0);  // a part that is not there stays so
 }
 
+// A clamped part of 1e-6 beside a whole of 14 is what rounding leaves, no route.
+TEST(PathPartsTest, RoundingIsNotScaledUpToTheWhole) {
+  PathSplit split = small_split();
+  split.parts[0] = at::tensor({3e-6, 4e-6, 0.0, 1.0}).view({2, 2});
+  split.whole = split.parts[0] + split.parts[1] + split.parts[2];
+  const at::Tensor matched = path_variants(split)[8];  // behind the eight sums of parts
+  EXPECT_EQ(matched[0].abs().max().item<double>(), 0);
+  EXPECT_NEAR(matched[1].norm().item<double>(), split.whole[1].norm().item<double>(), 1e-6);
+}
+
 }  // namespace
 }  // namespace rebound

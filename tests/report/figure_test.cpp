@@ -23,6 +23,7 @@ TEST(FigureTest, NumbersHaveThreeDigitsAndAbsentOnesADash) {
 TEST(FigureTest, EstimatesAndCountsReadAsOneFigure) {
   EXPECT_EQ(show_json({{"value", 1.07}, {"ci_low", 0.9}, {"ci_high", 1.2}}), "1.07 [0.9, 1.2]");
   EXPECT_EQ(show_json({{"value", "> 20"}}), "> 20");
+  EXPECT_EQ(show_json({{"value", 1.3}, {"ci_low", 1.2}, {"ci_high", nullptr}}), "1.3 [1.2, ∞]");
   EXPECT_EQ(show_json({{"recovered", 23}, {"n", 24}, {"ci_low", 0.798}, {"ci_high", 0.993}}),
             "23/24 (96 %) [80 %, 99 %]");
   EXPECT_EQ(show_json({{"recovered", 0}, {"n_valid", 0}}), "0/0");

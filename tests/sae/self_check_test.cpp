@@ -77,5 +77,17 @@ TEST(SelfCheckTest, TextsWithoutTheBosOfTrainingAreNamed) {
   EXPECT_EQ(line(false, without).find("BOS"), std::string::npos);
 }
 
+TEST(SelfCheckTest, WhatAnSaeSaysAboutBosIsYesNoOrNothing) {
+  const auto policy = [](const Json& metadata) {
+    SaeConfig config = tiny_sae(SaeKind::kJumpRelu).config();
+    config.metadata = metadata;
+    return bos_policy_of(Sae(config, tiny_sae(SaeKind::kJumpRelu).weights()));
+  };
+  EXPECT_EQ(policy({{"prepend_bos", true}}), true);
+  EXPECT_EQ(policy({{"prepend_bos", false}}), false);
+  EXPECT_EQ(policy(Json::object()), std::nullopt);
+  EXPECT_EQ(policy({{"prepend_bos", "yes"}}), std::nullopt);
+}
+
 }  // namespace
 }  // namespace rebound

@@ -90,6 +90,58 @@ TEST(TextFilesTest, ContextsAreOneStreamCutWithoutOverlap) {
   EXPECT_EQ(text_of(first, tokenizer), "abc");
 }
 
+// Letters, and "<s>" (id 0) that encode() puts in front of a text if `adds_bos`.
+Tokenizer letters_with_bos(bool adds_bos) {
+  Json vocab = {{"<s>", 0}};
+  for (char c = 'a'; c <= 'h'; ++c) vocab[std::string(1, c)] = c - 'a' + 1;
+  const Json sequence = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const Json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+  Json single = Json::array({sequence});
+  if (adds_bos) single.insert(single.begin(), bos);
+  const Json token = {{"id", "<s>"}, {"ids", {0}}, {"tokens", {"<s>"}}};
+  const Json json = {{"version", "1.0"},
+                     {"added_tokens",
+                      Json::array({{{"id", 0},
+                                    {"content", "<s>"},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false},
+                                    {"special", true}}})},
+                     {"post_processor",
+                      {{"type", "TemplateProcessing"},
+                       {"single", single},
+                       {"pair", Json::array({sequence})},
+                       {"special_tokens", {{"<s>", token}}}}},
+                     {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", Json::array()}}}};
+  return Tokenizer::from_json(json.dump(), {.bos = "<s>"});
+}
+
+std::vector<int32_t> ids_of_contexts(const Tokenizer& tokenizer, std::optional<bool> prepend_bos) {
+  const std::vector<Document> documents = {{"abcdefg", {}}};
+  const ContextOptions options{.length = 3, .prepend_bos = prepend_bos};
+  const at::Tensor ids = contexts_of(documents, tokenizer, nullptr, options).contiguous().flatten();
+  return {ids.data_ptr<int32_t>(), ids.data_ptr<int32_t>() + ids.numel()};
+}
+
+using ContextIds = std::vector<int32_t>;
+
+TEST(TextFilesTest, EveryContextBeginsWithBosWhereTheTokenizerAddsIt) {
+  EXPECT_EQ(ids_of_contexts(letters_with_bos(true), std::nullopt),
+            (ContextIds{0, 1, 2, 0, 3, 4, 0, 5, 6}));
+  EXPECT_EQ(ids_of_contexts(letters_with_bos(false), std::nullopt), (ContextIds{1, 2, 3, 4, 5, 6}));
+}
+
+TEST(TextFilesTest, AnSaeThatWasTrainedOtherwiseDecidesOnBos) {
+  for (const bool adds_bos : {false, true}) {
+    const Tokenizer tokenizer = letters_with_bos(adds_bos);
+    EXPECT_EQ(ids_of_contexts(tokenizer, true), (ContextIds{0, 1, 2, 0, 3, 4, 0, 5, 6}));
+    EXPECT_EQ(ids_of_contexts(tokenizer, false), (ContextIds{1, 2, 3, 4, 5, 6}));
+  }
+  const Tokenizer without = tiny_tokenizer({});
+  EXPECT_EQ(ids_of_contexts(without, true), ids_of_contexts(without, std::nullopt));
+}
+
 TEST(TextFilesTest, ChatWithoutATemplateIsADataError) {
   const Tokenizer tokenizer = tiny_tokenizer({});
   const std::vector<Document> documents = {{"", {{"user", "hi"}}}};

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 PROGRAM = str(Path(sys.argv[1]).resolve())
+ITSELF = str(Path(PROGRAM).with_name("rebound"))  # a signal to rebound_session would not reach the run
 WIDTH, LAYERS, WORDS = 16, 2, 32
 SITE = "blocks.1.hook_resid_pre"
 FLAGS, DATA, NUMERIC, FILES = 2, 3, 4, 5
@@ -319,8 +320,8 @@ def killed_runs_resume():
     whole = run("audit", str(spec), "--out", str(root / "whole"), "--json")
     check(whole.returncode == 0, "the toy audit runs", whole.stderr)
     out = root / "killed"
-    command = [PROGRAM, "audit", str(spec), "--out", str(out), "--quiet"]
-    resume = [PROGRAM, "audit", "--resume", str(out), "--quiet"]
+    command = [ITSELF, "audit", str(spec), "--out", str(out), "--quiet"]
+    resume = [ITSELF, "audit", "--resume", str(out), "--quiet"]
     for after in (1, 5, 9):
         process = subprocess.Popen(command, env=environment(), cwd=root, stdout=subprocess.DEVNULL)
         while process.poll() is None and finished_batches(out / "run.sqlite") < after:

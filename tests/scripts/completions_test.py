@@ -127,6 +127,21 @@ echo REA''DY
 """
 
 
+class Stillness:
+    """True once the shell has waited for keys, without a child, at four looks one after the other."""
+
+    def __init__(self, pid):
+        self.stat, self.children = Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/task/{pid}/children")
+        self.looks, self.before = 0, None
+
+    def __call__(self):
+        state, *rest = self.stat.read_text().rpartition(")")[2].split()
+        worked = rest[10:12]  # user and system time
+        is_waiting = state == "S" and not self.children.read_text() and worked == self.before
+        self.looks, self.before = self.looks + 1 if is_waiting else 0, worked
+        return self.looks >= 4
+
+
 def zsh_offers(line):
     """Types the line and Tab into a real zsh and reads what appears: first words of lines, descriptions left out."""
     pid, terminal = pty.fork()
@@ -135,23 +150,24 @@ def zsh_offers(line):
         os.execvp("zsh", ["zsh", "-f", "-i"])
     seen = b""
 
-    def read_until(word, seconds):
+    def read_until(is_enough, seconds):
         nonlocal seen
         end = time.time() + seconds
-        while time.time() < end and (word is None or word not in seen):
-            if select.select([terminal], [], [], 0.1)[0]:
+        while time.time() < end and not is_enough():
+            if select.select([terminal], [], [], 0.05)[0]:
                 try:
                     seen += os.read(terminal, 65536)
                 except OSError:
                     return
 
     os.write(terminal, ZSH_START.format(script=scripts["zsh"], folder=folder).encode())
-    read_until(b"READY\r", 60)
+    read_until(lambda: b"READY\r" in seen, 60)
+    read_until(Stillness(pid), 60)
     seen = b""
     os.write(terminal, line.encode() + b"\t")
-    read_until(None, 4)
+    read_until(Stillness(pid), 60)
     os.write(terminal, b"\x15exit\n")  # clears the line first
-    read_until(b"\0", 0.5)
+    read_until(lambda: False, 60)
     os.close(terminal)
     os.waitpid(pid, 0)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", " ", seen.decode(errors="replace"))

@@ -11,12 +11,13 @@ import time
 import unittest
 import urllib.parse
 
-PROGRAM = sys.argv.pop(1)
+PROGRAM = pathlib.Path(sys.argv.pop(1)).resolve()
+ITSELF = PROGRAM.with_name("rebound")  # a signal to rebound_session would not reach the run
 
 
 class Server:
     def __init__(self, folder, *flags):
-        self.process = subprocess.Popen([PROGRAM, "serve", str(folder), "--json", *flags], stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([ITSELF, "serve", str(folder), "--json", *flags], stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
         self.address = json.loads(self.process.stdout.readline())
         self.path = urllib.parse.urlparse(self.address["url"]).path.rstrip("/")

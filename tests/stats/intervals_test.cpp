@@ -38,6 +38,36 @@ TEST(WilsonTest, ThirtyFiveFailuresAreNeededForABoundOfTenPercent) {
 
 TEST(WilsonTest, RefusesMoreSuccessesThanTries) { EXPECT_THROW(wilson(4, 3), ConfigError); }
 
+TEST(UnseenClusterBoundsTest, AreWilsonsBoundsOnTheClustersAtTheEnds) {
+  for (const int64_t clusters : {1, 4, 24}) {
+    const Interval none = unseen_cluster_bounds(0, clusters),
+                   all = unseen_cluster_bounds(1, clusters);
+    EXPECT_DOUBLE_EQ(none.low, 0);
+    EXPECT_DOUBLE_EQ(none.high, wilson(0, clusters).high);
+    EXPECT_NEAR(all.low, wilson(clusters, clusters).low, 1e-12);
+    EXPECT_DOUBLE_EQ(all.high, 1);
+  }
+  EXPECT_EQ(unseen_cluster_bounds(0.5, 0).low, 0);
+  EXPECT_EQ(unseen_cluster_bounds(0.5, 0).high, 1);
+}
+
+// Of independent examples they say no more than Wilson's interval does.
+TEST(UnseenClusterBoundsTest, LieInsideWilsonsIntervalOfAsManyExamples) {
+  for (int64_t hits = 0; hits <= 20; ++hits) {
+    const Interval bounds = unseen_cluster_bounds(static_cast<double>(hits) / 20, 20),
+                   exact = wilson(hits, 20);
+    EXPECT_GE(bounds.low, exact.low - 1e-12);
+    EXPECT_LE(bounds.high, exact.high + 1e-12);
+  }
+}
+
+TEST(UnseenClusterBoundsTest, ReachTowardsTheEndsOfTheRange) {
+  const double unseen = wilson(0, 6).high;
+  const Interval bounds = unseen_cluster_bounds(0.25, 6, -1, 1);
+  EXPECT_NEAR(bounds.low, (1 - unseen) * 0.25 - unseen, 1e-12);
+  EXPECT_NEAR(bounds.high, (1 - unseen) * 0.25 + unseen, 1e-12);
+}
+
 TEST(McNemarTest, EqualsTheTwoSidedBinomial) {
   EXPECT_NEAR(mcnemar_exact(5, 0), 2.0 / 32, 1e-12);
   EXPECT_NEAR(mcnemar_exact(1, 5), 2.0 * (1 + 6) / 64, 1e-12);

@@ -1,4 +1,5 @@
-// Runs the program under test: REBOUND_PROGRAM with arguments of the shell.
+// Runs the program under test with arguments of the shell: REBOUND_SESSION, which ctest has ready
+// (session/session.h), or REBOUND_PROGRAM, the program itself.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,8 +17,9 @@ struct Outcome {
   std::string text;  // standard output; with "2>&1" among the arguments the errors too
 };
 
-inline Outcome run_program(const std::string& arguments) {
-  FILE* pipe = popen((std::string(REBOUND_PROGRAM) + " " + arguments).c_str(), "r");
+inline Outcome run_program(const std::string& arguments,
+                           const std::string& program = REBOUND_SESSION) {
+  FILE* pipe = popen((program + " " + arguments).c_str(), "r");
   std::string text;
   std::array<char, 4096> buffer;
   while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {

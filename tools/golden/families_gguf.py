@@ -4,14 +4,19 @@ convert_hf_to_gguf.py gives to their families:
 - Q and K of llama and smollm3 have the two rotary halves of each head interleaved
 - GPT-NeoX's q, k, v are stacked instead of interleaved by head; GPT-2's matrices are transposed
 - Gemma's gains hold their 1
-- Llama 3.1's rope scaling is the tensor rope_freqs.weight (divisors of the frequencies)
+- Llama 3.1's rope scaling is the tensor rope_freqs.weight (divisors of the frequencies); longrope's are
+  rope_factors_short.weight and rope_factors_long.weight
+- yarn's attention factor is held beside 0.1 ln(factor) + 1; its `truncate` is not stored
+- a model that also sees images is its text model
 - the pattern of windows, Gemma 3's local rope base and SmolLM3's layers without rope are not stored
 """
+import math
 import re
 
 import gguf
 import numpy
 import torch
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "smollm3": "smollm3",
                  "gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3", "olmo2": "olmo2",
@@ -71,6 +76,21 @@ def llama3_divisors(config):
                        torch.where(wavelength > original / low, torch.full_like(frequency, rope["factor"]), smooth))
 
 
+def attention_factor(config, kind):
+    return ROPE_INIT_FUNCTIONS[kind](config, device="cpu")[1]
+
+
+def add_yarn(writer, config, rope):
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(rope["factor"])
+    writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if "mscale" in rope:
+        writer.add_rope_scaling_attn_factors(attention_factor(config, "yarn") / (0.1 * math.log(rope["factor"]) + 1))
+    if "beta_fast" in rope:
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+
+
 def add_keys(writer, config):
     get = lambda *names: next((v for v in (getattr(config, n, None) for n in names) if v is not None), None)
     head_dim = get("head_dim") or config.hidden_size // config.num_attention_heads
@@ -94,11 +114,16 @@ def add_keys(writer, config):
     if rope.get("rope_type") == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(rope["factor"])
+    if rope.get("rope_type") == "yarn":
+        add_yarn(writer, config, rope)
+    if rope.get("rope_type") == "longrope":
+        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+        writer.add_rope_scaling_attn_factors(attention_factor(config, "longrope"))
     if get("head_dim"):
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
     if config.model_type in ("gemma2", "gemma3_text", "phi3", "mistral"):
-        writer.add_sliding_window(config.sliding_window)
+        writer.add_sliding_window(config.sliding_window or 0)
     if config.model_type == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
@@ -107,18 +132,23 @@ def add_keys(writer, config):
 
 
 def write_gguf(model, path):
-    config = model.config
+    config = model.config.get_text_config()
     writer = gguf.GGUFWriter(path, ARCHITECTURES[config.model_type])
     add_keys(writer, config)
     for name, x in model.named_parameters():  # a tied head is not among them
+        if "vision_tower" in name or "multi_modal_projector" in name:
+            continue
         x = converted(name, x.data, config).contiguous()
         if x.ndim == 1:
             writer.add_tensor(gguf_name(name, config), x.float().numpy())
         else:
             half = (x.float().numpy().view(numpy.uint32) >> 16).astype(numpy.uint16)  # exact: bfloat16 numbers
             writer.add_tensor(gguf_name(name, config), half.view(numpy.uint8), raw_dtype=gguf.GGMLQuantizationType.BF16)
-    if (config.rope_parameters or {}).get("rope_type") == "llama3" if hasattr(config, "rope_parameters") else False:
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_divisors(config).float().numpy())
+    for kind in ("short", "long") if rope.get("rope_type") == "longrope" else ():
+        writer.add_tensor(f"rope_factors_{kind}.weight", numpy.array(rope[f"{kind}_factor"], numpy.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

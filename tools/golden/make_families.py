@@ -16,11 +16,15 @@ golden.json
             its element at flat (row-major) index i * numel // n for i < n, n = min(24, numel)
   generate  {ids, new_ids [32], min_margin}: greedy
   matters   {what: largest change of a logit without it}: each is checked to be above 0.01
+The variants of a family beside it: llama_yarn, qwen2_yarn, phi3_longrope (RoPE scaling; longrope with its
+  short factors, at lengths that they are for), gemma3_images and mistral3_images (models that also see images,
+  with a tiny vision tower; logits and sites are those of texts without one).
 gpt2/transformer_lens.json: `prompts` and `sites` of the same weights under TransformerLens's
   fold_ln, center_writing_weights, center_unembed and fold_value_biases
 """
 import importlib
 import json
+import math
 import pathlib
 import shutil
 import sys
@@ -43,6 +47,20 @@ SQUARE = dict(COMMON, hidden_size=32)
 PLAIN_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
                "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
+
+YARN = {"rope_type": "yarn", "rope_theta": 20.0, "factor": 4.0, "original_max_position_embeddings": 16,
+        "beta_fast": 2.0, "beta_slow": 0.25, "mscale": 2.0, "mscale_all_dim": 0.5, "truncate": False}
+PLAIN_YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 16}
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
+            "short_factor": [1.1, 1.7, 2.5], "long_factor": [1.5, 4.0, 9.0]}
+GEMMA3_TEXT = dict(NARROW, num_hidden_layers=6, sliding_window=5, query_pre_attn_scalar=10, rope_parameters={
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}})
+SIGLIP = dict(model_type="siglip_vision_model", hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+              num_attention_heads=2, image_size=8, patch_size=4)
+MISTRAL_TEXT = dict(NARROW, model_type="mistral", sliding_window=None, tie_word_embeddings=False)
+PIXTRAL = dict(model_type="pixtral", hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+               head_dim=4, image_size=8, patch_size=4)
 
 # family: (config class, its arguments, {what: arguments without it})
 FAMILIES = {
@@ -81,6 +99,25 @@ FAMILIES = {
                  {"parallel residual": {"use_parallel_residual": False}}),
     "gpt2": ("GPT2Config", dict(vocab_size=VOCAB, n_embd=32, n_layer=4, n_head=4, n_positions=64, n_inner=40,
                                 bos_token_id=1, eos_token_id=2), {}),
+    "llama_yarn": ("LlamaConfig", dict(NARROW, rope_parameters=YARN),
+                   {"rope scaling": {"rope_parameters": dict(PLAIN_ROPE, rope_theta=20.0)},
+                    "mscale": {"rope_parameters": {k: v for k, v in YARN.items() if "mscale" not in k}},
+                    "betas": {"rope_parameters": dict(YARN, beta_fast=32.0, beta_slow=1.0)},
+                    "ramp between pairs": {"rope_parameters": dict(YARN, truncate=True)}}),
+    "qwen2_yarn": ("Qwen2Config", dict(SQUARE, num_key_value_heads=2, rope_parameters=PLAIN_YARN),
+                   {"rope scaling": {"rope_parameters": dict(PLAIN_ROPE, rope_theta=100.0)},
+                    "attention factor": {"rope_parameters": dict(PLAIN_YARN, attention_factor=1.0)}}),
+    "phi3_longrope": ("Phi3Config", dict(SQUARE, num_key_value_heads=2, original_max_position_embeddings=48,
+                                         rope_parameters=LONGROPE),
+                      {"rope scaling": {"rope_parameters": dict(PLAIN_ROPE, partial_rotary_factor=0.75)},
+                       "attention factor": {"rope_parameters": dict(LONGROPE, attention_factor=1.0)},
+                       "short factors": {"original_max_position_embeddings": 16, "rope_parameters": dict(
+                           LONGROPE, attention_factor=(1 + math.log(64 / 48) / math.log(48)) ** 0.5)}}),
+    "gemma3_images": ("Gemma3Config", dict(text_config=GEMMA3_TEXT, vision_config=SIGLIP, mm_tokens_per_image=1),
+                      {"window": {"text_config": dict(GEMMA3_TEXT, sliding_window=64)},
+                       "global scaling": {"text_config": dict(GEMMA3_TEXT, rope_parameters=None)}}),
+    "mistral3_images": ("Mistral3Config", dict(text_config=MISTRAL_TEXT, vision_config=PIXTRAL, spatial_merge_size=1,
+                                               tie_word_embeddings=False), {}),
 }
 
 
@@ -88,8 +125,13 @@ def rounded(values):
     return [float(f"{v:.8g}") for v in values]
 
 
+def loader_of(config):
+    return transformers.AutoModelForImageTextToText if hasattr(config, "vision_config") else (
+        transformers.AutoModelForCausalLM)
+
+
 def build(config):
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = loader_of(config).from_config(config, dtype=torch.float32).eval()
     model.set_attn_implementation("eager")
     return model
 
@@ -127,8 +169,9 @@ class SiteRecorder:
     """Records every activation site of one forward pass under its TransformerLens name."""
 
     def __init__(self, model):
-        self.model, self.config, self.values, self.handles = model, model.config, {}, []
+        self.model, self.config, self.values, self.handles = model, model.config.get_text_config(), {}, []
         self.base = first_of(model, "model", "transformer", "gpt_neox")
+        self.base = first_of(self.base, "language_model") or self.base
         self.n_heads = self.config.num_attention_heads
         self.d_head = getattr(self.config, "head_dim", None) or self.config.hidden_size // self.n_heads
         self.n_kv = getattr(self.config, "num_key_value_heads", self.n_heads)
@@ -232,7 +275,7 @@ class SiteRecorder:
             self.hook_block(i, layer)
         norm = first_of(base, "norm", "ln_f", "final_layer_norm")
         self.on_input(norm, lambda x: self.keep("ln_final.hook_normalized", normalized(norm, x)))
-        modeling = importlib.import_module(type(self.model).__module__)
+        modeling = importlib.import_module(type(base).__module__)
         attend = modeling.eager_attention_forward
         modeling.eager_attention_forward = self.recording(attend)
         try:
@@ -325,8 +368,7 @@ def make_family(name):
     saved.load_state_dict(model.state_dict())
     saved.to(torch.bfloat16).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = loader_of(model.config).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     values = SiteRecorder(model).run(SITE_IDS)
     write_json(folder / "golden.json", {
         "made_by": "tools/golden/make_families.py",

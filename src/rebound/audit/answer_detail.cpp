@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "rebound/audit/result_figures.h"
 #include "rebound/intervene/defence.h"
+#include "rebound/recover/cross_search.h"
 
 namespace rebound {
 namespace {
@@ -58,13 +60,15 @@ void add_detail(const CrossProblem& problem, const CrossRun& run, std::vector<Js
   at::Tensor squares = at::zeros_like(problem.is_real(), at::kFloat);
   for (const at::Tensor& effective : run.effective)
     squares = squares + (effective * mask).square().sum(-1);
-  const at::Tensor norms = squares.sqrt().cpu(), lengths = problem.is_real().sum(1).cpu();
+  const at::Tensor norms = squares.sqrt().cpu(), lengths = problem.is_real().sum(1).cpu(),
+                   scaled = squared_drift(problem, run.reading).sqrt().cpu();
   for (size_t i = 0; i < figures.size(); ++i) {
     const auto example = static_cast<int64_t>(i);
     Json by_position = Json::array();
     for (int64_t row = 0; row < lengths[example].item<int64_t>(); ++row)
       by_position.push_back(four_digits(norms[example][row].item<double>()));
     figures[i]["norm_by_position"] = std::move(by_position);
+    figures[i]["drift_pre_scaled"] = finite_or_null(scaled[example].item<double>());
     figures[i]["drift_by_feature"] = Json::array();
   }
   for (size_t s = 0; s < problem.sites().size(); ++s) {

@@ -1,6 +1,7 @@
 // Which requests a defence flips: answered on topic without it, refused with it.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "rebound/audit/answer_batch.h"
@@ -14,10 +15,18 @@ struct AnswerFlips {
   std::vector<StoredExample> examples;  // every test request, answers redacted
 };
 
-// `base_answers`: of the undefended model to the subject's test requests. Flips point into `subject`.
+// `base_answers`: of the undefended model to the subject's test requests. Flips point into
+// `subject`.
 AnswerFlips find_answer_flips(const AnswerSubject& subject,
                               const std::vector<std::vector<int64_t>>& base_answers,
                               const ClampPlan& plan,
                               int64_t max_new_tokens);
+
+// The flips that a run stored when it began, of those found again: batches and random draws count
+// on them. `kept`: its examples; `where` they are. DataError where a flip's answer without or with
+// the defence is another one now.
+AnswerFlips as_stored(AnswerFlips found,
+                      const std::vector<StoredExample>& kept,
+                      const std::string& where);
 
 }  // namespace rebound

@@ -2,10 +2,14 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
+#include <map>
+
 #include "rebound/audit/answer_detail.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/audit/summary.h"
 #include "rebound/behaviour/answer_figures.h"
+#include "rebound/recover/drift_scale.h"
 
 namespace rebound {
 
@@ -50,7 +54,7 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
   const at::Tensor norm = run.effective_norm(), mask = problem.is_real().unsqueeze(-1);
   at::Tensor active_shift = at::zeros_like(norm), active = at::zeros_like(norm),
              floor = at::zeros_like(norm);
-  at::Tensor inside = at::zeros_like(norm), h = at::zeros_like(norm);
+  at::Tensor inside = at::zeros_like(norm), h = at::zeros_like(norm), scale = at::zeros_like(norm);
   for (size_t i = 0; i < problem.sites().size(); ++i) {
     const ClampedSite& site = problem.sites()[i];
     const at::Tensor reference = site.active_def * mask, now = run.active[i] * mask;
@@ -58,12 +62,18 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
     floor = floor + at::relu(reference - now).square().sum({1, 2});
     active = active + reference.square().sum({1, 2});
     inside = inside + at::matmul(run.effective[i], site.encoder_basis).square().sum({1, 2});
-    h = h + (site.h_def * mask).square().sum({1, 2});
+    const at::Tensor own = (site.h_def * mask).square().sum({1, 2});
+    h = h + own;
+    scale = scale + at::maximum((site.read_def * mask).square().sum({1, 2}),
+                                own * std::pow(reading_gain(*site.clamp), 2));
   }
   const auto at = [](const at::Tensor& values, int64_t i) {
     return finite_or_null(values[i].item<double>());
   };
-  const at::Tensor active_norm = active.sqrt().clamp_min(1e-8);
+  const auto relative = [&](const at::Tensor& square) {
+    return relative_or_nan(square.sqrt(), active.sqrt(), scale.sqrt());
+  };
+  const at::Tensor post = relative(active_shift), violation = relative(floor);
   std::vector<Json> figures;
   for (int64_t i = 0; i < problem.size(); ++i) {
     figures.push_back({{"score_float32", at(run.score, i)},
@@ -73,8 +83,8 @@ std::vector<Json> forced_figures(const CrossProblem& problem, const at::Tensor& 
                        {"drift_pre_l2", at(shift, i)},
                        {"drift_pre_rel", at(drift, i)},
                        {"drift_post_l2", at(active_shift.sqrt(), i)},
-                       {"drift_post_rel", at(active_shift.sqrt() / active_norm, i)},
-                       {"floor_violation", at(floor.sqrt() / active_norm, i)},
+                       {"drift_post_rel", at(post, i)},
+                       {"floor_violation", at(violation, i)},
                        {"share_in_encoder_span", at(inside / norm.square().clamp_min(1e-12), i)}});
   }
   if (base.defined()) add_detail(problem, run, figures);
@@ -122,28 +132,59 @@ StoredResult judge(const AnswerBatch& batch,
   return result;
 }
 
+bool add_generation_figures(const AttackedAnswers& answers,
+                            size_t i,
+                            const AttackTerms& terms,
+                            Json& figures) {
+  figures["drift_generation_rel"] = finite_or_null(answers.drift_rel[i]);
+  figures["norm_generation"] = finite_or_null(answers.norm[i]);
+  figures["norm_after_rows"] = finite_or_null(answers.norm_after[i]);
+  figures["delta_scale"] = answers.scale[i];
+  if (terms.span == Span::kNone) return true;  // what ends with its rows never exceeds their norm
+  const bool is_within = answers.is_within(i, terms.budget);
+  figures["is_within_budget"] = is_within;
+  return is_within;
+}
+
 std::vector<StoredResult> judge_attacked(const AnswerBatch& batch,
+                                         const CrossProblem& exact,
                                          const at::Tensor& delta,
-                                         Span span,
-                                         const std::vector<Json>& forced,
-                                         bool wants_nll) {
-  const AttackedAnswers answers = generate_attacked(
-      *batch.subject->model,
-      *batch.plan,
-      batch.prompts(),
-      delta,
-      span,
-      {.max_new_tokens = batch.spec->max_new_tokens, .stop_tokens = batch.subject->stop_tokens});
+                                         const AttackTerms& terms) {
+  const AttackedAnswers answers = generate_attacked(*batch.subject->model,
+                                                    *batch.plan,
+                                                    batch.prompts(),
+                                                    delta,
+                                                    terms.span,
+                                                    {.max_new_tokens = batch.spec->max_new_tokens,
+                                                     .stop_tokens = batch.subject->stop_tokens,
+                                                     .budget = terms.budget});
+  const at::Tensor scale =
+      at::tensor(answers.scale).to(at::kFloat).to(delta.device()).view({-1, 1, 1, 1});
+  const at::Tensor base = terms.is_full ? base_log_probs(batch, exact.n_rows()) : at::Tensor();
+  const std::vector<Json> forced = forced_figures(exact, delta * scale, terms.span, base);
   std::vector<StoredResult> results;
   for (size_t i = 0; i < batch.flips.size(); ++i) {
     Json figures = forced[i];
-    figures["drift_generation_rel"] = finite_or_null(answers.drift_rel[i]);
-    figures["norm_generation"] = finite_or_null(answers.norm[i]);
-    figures["norm_after_rows"] = finite_or_null(answers.norm_after[i]);
+    const bool is_within = add_generation_figures(answers, i, terms, figures);
     results.push_back(judge(batch, i, answers.tokens[i], std::move(figures)));
+    results.back().recovered = results.back().recovered && is_within;
   }
-  if (wants_nll) add_answer_nll(batch, answers.tokens, results);
+  if (terms.is_full) add_answer_nll(batch, answers.tokens, results);
   return results;
+}
+
+at::Tensor delta_scales(const std::vector<StoredResult>& results, const std::vector<AnswerFlip>& flips) {
+  std::map<int64_t, double> known;
+  for (const StoredResult& result : results) {
+    const double scale = figure(result, "delta_scale");
+    if (std::isfinite(scale)) known[result.prompt] = scale;
+  }
+  std::vector<float> scales;
+  for (const AnswerFlip& flip : flips) {
+    const auto found = known.find(flip.index);
+    scales.push_back(found == known.end() ? 1.0f : static_cast<float>(found->second));
+  }
+  return at::tensor(scales).view({-1, 1, 1, 1});
 }
 
 }  // namespace rebound

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "rebound/audit/answer_judge.h"
 #include "rebound/audit/answer_search.h"
 #include "rebound/base/error.h"
 #include "rebound/base/progress.h"
@@ -158,7 +159,8 @@ AnswerStates states_of_batch(const AnswerReplay& replay,
   for (const int64_t place : replay.recovered[b])
     chosen.flips.push_back(batch.flips[static_cast<size_t>(place)]);
   const at::Tensor index = at::tensor(replay.recovered[b], at::kLong).to(solution.delta.device());
-  return answer_states(chosen, site, solution.delta.index_select(0, index));
+  const at::Tensor scale = delta_scales(replay.results, chosen.flips).to(solution.delta.device());
+  return answer_states(chosen, site, solution.delta.index_select(0, index) * scale);
 }
 
 // The others in batches of the run's size, as flips of the same plan.
@@ -227,19 +229,20 @@ MonitorReport monitor_answers(const AnswerReplay& replay,
     texts.other_clusters.push_back(other.cluster);
   }
   Collector collector(probes);
+  std::vector<PosedRequest> own;
   Progress progress("monitor", static_cast<int64_t>(replay.batches.size()) + 1);
   for (size_t b = 0; b < replay.batches.size(); ++b) {
     progress.update(static_cast<int64_t>(b), "searching again");
     if (replay.recovered[b].empty()) continue;
     collector.add(states_of_batch(replay, b, site, report.score_difference), /*is_own=*/true);
     for (const int64_t place : replay.recovered[b]) {
-      texts.own_clusters.push_back(
-          replay.batches[b].flips[static_cast<size_t>(place)].posed->request.cluster);
+      own.push_back(*replay.batches[b].flips[static_cast<size_t>(place)].posed);
     }
   }
   progress.update(static_cast<int64_t>(replay.batches.size()), "the other class");
   add_others(replay, others, site, collector);
-  report.n = static_cast<int64_t>(texts.own_clusters.size());
+  texts.own_clusters = cluster_numbers(own);
+  report.n = static_cast<int64_t>(own.size());
   report.n_other = static_cast<int64_t>(others.size());
   report.rows = collector.rows(texts, options);
   return report;

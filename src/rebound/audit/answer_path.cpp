@@ -177,9 +177,11 @@ Json attribute_answers(const AnswerBatch& batch,
     options.ids.push_back(flip.index);
     requests.push_back(flip.posed->request.id);
   }
+  const at::Tensor scale =
+      delta_scales(store.results(row.name()), recovered.flips).to(solution.delta.device());
   const CrossSplit found =
       split_cross(problem,
-                  solution.delta.index_select(0, index.to(solution.delta.device())),
+                  solution.delta.index_select(0, index.to(solution.delta.device())) * scale,
                   cross_rung_of(row.constraint).projected,
                   dictionaries.of_site,
                   options);

@@ -120,7 +120,8 @@ std::unique_ptr<const AnswerReplay> replay_answers(const fs::path& run) {
   say(concat("answering ", replay->subject.test.size(), " requests without the defence"));
   cut_batches(*replay, flips_of(*replay, store.examples(), file.string()));
   const std::string row = replay->spec.headline().name();
-  const size_t n = mark_recovered(*replay, store.results(row));
+  replay->results = store.results(row);
+  const size_t n = mark_recovered(*replay, replay->results);
   require<DataError>(
       n > 0, file.string(), ": got no request that ", row, " recovers, expected some");
   return replay;

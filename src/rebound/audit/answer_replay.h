@@ -14,6 +14,7 @@
 
 #include "rebound/audit/answer_batch.h"
 #include "rebound/audit/answer_defence.h"
+#include "rebound/audit/store.h"
 
 namespace rebound {
 
@@ -30,6 +31,7 @@ struct AnswerReplay {
   std::vector<std::vector<int64_t>>
       recovered;                    // of each batch: places of the flips that the row recovered
   std::map<int64_t, double> score;  // of the row, by AnswerFlip::index
+  std::vector<StoredResult> results;  // of the row
 };
 
 // `run`: the folder of a finished run. Throws ConfigError for a run of another behaviour or with a

@@ -14,6 +14,7 @@ constexpr int64_t kMinimalSteps = 24;  // of each search; the first one, at the 
 constexpr int64_t kSoftSteps = 120;    // as published, with the step size
 constexpr double kSoftLr = 0.01;
 constexpr int64_t kGcgSteps = 20;
+constexpr double kPublishedLr = 0.03;  // of the second stage; the first takes 8/3 of it
 
 void check_constraint(const std::string& constraint, const std::string& where) {
   if (AnswerRowSpec{constraint}.is_at_input()) return;
@@ -43,6 +44,7 @@ AnswerRowSpec AnswerRowSpec::of(const std::string& constraint, RowKind kind) {
   AnswerRowSpec row{constraint, kind};
   if (kind == RowKind::kMinimalBudget) row.steps = kMinimalSteps;
   if (row.is_gcg()) row.steps = kGcgSteps;
+  if (constraint == "jacobian_sampled") row.lr = kPublishedLr;
   if (row.is_soft_suffix()) {
     row.steps = kSoftSteps;
     row.lr = kSoftLr;

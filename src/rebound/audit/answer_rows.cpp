@@ -4,12 +4,13 @@
 
 #include <chrono>
 #include <cmath>
-#include <set>
+#include <optional>
 
 #include "rebound/audit/answer_judge.h"
 #include "rebound/audit/answer_search.h"
 #include "rebound/audit/answer_suffix.h"
 #include "rebound/audit/clock.h"
+#include "rebound/audit/power.h"
 #include "rebound/audit/result_figures.h"
 #include "rebound/base/error.h"
 #include "rebound/base/rng.h"
@@ -21,6 +22,10 @@ namespace {
 
 Span span_of(const AnswerRowSpec& row) { return cross_rung_of(row.constraint).projected; }
 
+bool has_rounded_search(const AnswerBatch& batch) {
+  return batch.subject->search != batch.subject->model;
+}
+
 FinishedBatch run_attack(const AnswerRowSpec& row, const AnswerBatch& batch) {
   const auto started = Clock::now();
   const CrossSolution solution =
@@ -28,11 +33,7 @@ FinishedBatch run_attack(const AnswerRowSpec& row, const AnswerBatch& batch) {
   const double seconds = seconds_since(started) / static_cast<double>(batch.flips.size());
   const CrossProblem exact = batch.problem(*batch.subject->model, batch.base_answers());
   std::vector<StoredResult> results = judge_attacked(
-      batch,
-      solution.delta,
-      span_of(row),
-      forced_figures(exact, solution.delta, span_of(row), base_log_probs(batch, exact.n_rows())),
-      /*wants_nll=*/true);
+      batch, exact, solution.delta, {.span = span_of(row), .budget = row.budget, .is_full = true});
   for (size_t i = 0; i < results.size(); ++i) {
     results[i].score = solution.score[static_cast<int64_t>(i)].item<double>();
     results[i].steps = solution.steps[i];
@@ -61,10 +62,14 @@ std::vector<StoredResult> minimal_results(const AnswerRowSpec& row,
   const auto started = Clock::now();
   const CrossProblem problem = batch.problem(*batch.subject->search, answers);
   const std::vector<double> gaps = answer_gaps(problem);
-  const std::vector<double> budgets =
-      minimal_answer_budgets(problem,
-                             cross_rung_of(row.constraint),
-                             {.cap = row.budget, .max_steps = row.steps, .lr = row.lr});
+  std::optional<CrossProblem> exact;
+  if (has_rounded_search(batch)) exact = batch.problem(*batch.subject->model, answers);
+  const auto [budgets, is_lost] = minimal_answer_budgets(problem,
+                                                         cross_rung_of(row.constraint),
+                                                         {.cap = row.budget,
+                                                          .max_steps = row.steps,
+                                                          .lr = row.lr,
+                                                          .exact = exact ? &*exact : nullptr});
   std::vector<StoredResult> results;
   for (size_t i = 0; i < budgets.size(); ++i) {
     StoredResult result;
@@ -76,6 +81,7 @@ std::vector<StoredResult> minimal_results(const AnswerRowSpec& row,
     result.figures = {{"minimal_budget", finite_or_null(budgets[i])},
                       {"gap", finite_or_null(gaps[i])},
                       {"norm", finite_or_null(budgets[i])}};
+    if (exact) result.figures["lost_in_float32"] = static_cast<bool>(is_lost[i]);
     result.steps = row.steps;
     result.seconds = seconds_since(started) / static_cast<double>(budgets.size());
     result.termination = result.recovered ? "goal" : "censored";
@@ -130,7 +136,7 @@ std::vector<StoredResult> random_answers(const AnswerRowSpec& row, const AnswerB
     delta = delta * exact.is_real().view({delta.size(0), 1, delta.size(2), 1});
     delta = scaled_to_budget(exact, delta, span_of(row), row.budget);
     std::vector<StoredResult> results =
-        judge_attacked(batch, delta, span_of(row), forced_figures(exact, delta, span_of(row)));
+        judge_attacked(batch, exact, delta, {.span = span_of(row), .budget = row.budget});
     for (StoredResult& result : results) {
       result.variant = concat("draw ", draw);
       result.seconds = seconds_since(started) / static_cast<double>(batch.flips.size());
@@ -149,21 +155,22 @@ std::vector<StoredResult> run_inject(const AnswerRowSpec& row, const AnswerBatch
     const auto& answers = batch.foreign_answers[draw];
     const CrossSolution solution =
         search_answers(batch, row, batch.problem(*batch.subject->search, answers));
-    const AttackedAnswers written = generate_attacked(
-        *batch.subject->model,
-        *batch.plan,
-        batch.prompts(),
-        solution.delta,
-        span_of(row),
-        {.max_new_tokens = batch.spec->max_new_tokens, .stop_tokens = batch.subject->stop_tokens});
+    const AttackedAnswers written = generate_attacked(*batch.subject->model,
+                                                      *batch.plan,
+                                                      batch.prompts(),
+                                                      solution.delta,
+                                                      span_of(row),
+                                                      {.max_new_tokens = batch.spec->max_new_tokens,
+                                                       .stop_tokens = batch.subject->stop_tokens,
+                                                       .budget = row.budget});
     for (size_t i = 0; i < batch.flips.size(); ++i) {
-      StoredResult result =
-          judge(batch,
-                i,
-                written.tokens[i],
-                {{"norm", solution.norm[static_cast<int64_t>(i)].item<double>()}});
+      Json figures = {{"norm", solution.norm[static_cast<int64_t>(i)].item<double>()}};
+      const bool is_within =
+          add_generation_figures(written, i, {.span = span_of(row), .budget = row.budget}, figures);
+      StoredResult result = judge(batch, i, written.tokens[i], std::move(figures));
       const std::string text = batch.subject->text_of(written.tokens[i]);
-      result.recovered = base_likeness(text, batch.subject->text_of(answers[i])).is_base_like;
+      result.recovered =
+          is_within && base_likeness(text, batch.subject->text_of(answers[i])).is_base_like;
       result.variant = concat("answer ", draw);
       result.score = solution.score[static_cast<int64_t>(i)].item<double>();
       result.steps = solution.steps[i];
@@ -176,17 +183,30 @@ std::vector<StoredResult> run_inject(const AnswerRowSpec& row, const AnswerBatch
   return all;
 }
 
+// Which perturbations write the whole target past the leak in float32, too.
+std::vector<bool> exact_leak_wins(const AnswerRowSpec& row,
+                                  const AnswerBatch& batch,
+                                  const at::Tensor& direction,
+                                  const at::Tensor& delta) {
+  const at::NoGradGuard no_grad;
+  const CrossProblem exact = batch.problem(*batch.subject->model, batch.base_answers())
+                                 .with_leak(direction, row.budget / 2);
+  const at::Tensor is_won =
+      (exact.run(delta, span_of(row)).is_argmax == exact.is_real()).all(1).cpu();
+  std::vector<bool> wins;
+  for (int64_t i = 0; i < is_won.numel(); ++i) wins.push_back(is_won[i].item<bool>());
+  return wins;
+}
+
 // The flips that the row did not recover, searched again with a leak that needs half of the budget;
 // recovered means that greedy decoding would then write the whole target.
 std::vector<StoredResult> run_power(const AnswerRowSpec& row, const AnswerBatch& batch) {
   AnswerBatch missed = batch;
   missed.flips.clear();
-  std::set<int64_t> recovered;
-  for (const StoredResult& result : batch.store->results(row.name())) {
-    if (result.recovered) recovered.insert(result.prompt);
-  }
-  for (const AnswerFlip& flip : batch.flips) {
-    if (!recovered.count(flip.index)) missed.flips.push_back(flip);
+  std::vector<int64_t> prompts;
+  for (const AnswerFlip& flip : batch.flips) prompts.push_back(flip.index);
+  for (const size_t i : missed_by(*batch.store, row.name(), prompts)) {
+    missed.flips.push_back(batch.flips[i]);
   }
   if (missed.flips.empty()) return {};
   const auto started = Clock::now();
@@ -195,12 +215,17 @@ std::vector<StoredResult> run_power(const AnswerRowSpec& row, const AnswerBatch&
   const at::Tensor direction = at::tensor(rng.normals(problem.model().d_model()));
   const CrossSolution solution =
       search_answers(missed, row, problem.with_leak(direction, row.budget / 2));
+  std::vector<bool> is_won = solution.is_won;
+  if (has_rounded_search(missed)) {
+    const std::vector<bool> exactly = exact_leak_wins(row, missed, direction, solution.delta);
+    for (size_t i = 0; i < is_won.size(); ++i) is_won[i] = is_won[i] && exactly[i];
+  }
   std::vector<StoredResult> results;
   for (size_t i = 0; i < missed.flips.size(); ++i) {
     const auto place = static_cast<int64_t>(i);
     StoredResult result;
     result.prompt = missed.flips[i].index;
-    result.recovered = solution.is_won[i];
+    result.recovered = is_won[i];
     result.score = solution.score[place].item<double>();
     result.recheck_score = kNotMeasured;
     result.figures["norm"] = solution.norm[place].item<double>();

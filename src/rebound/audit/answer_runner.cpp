@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -21,6 +22,7 @@
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
 #include "rebound/base/rng.h"
+#include "rebound/io/hub_cache.h"
 #include "rebound/model/device.h"
 #include "rebound/model/precision_gap.h"
 
@@ -29,6 +31,42 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int64_t kCostContexts = 8;
+
+// "" where the object has no such text.
+std::string text_field(const Json& json, const char* key) {
+  const auto found = json.is_object() ? json.find(key) : json.end();
+  return json.is_object() && found != json.end() && found->is_string() ? found->get<std::string>()
+                                                                       : "";
+}
+
+// Of everything that the spec takes from files.
+Json answer_file_hashes(const AnswerAuditSpec& spec, const AnswerSubject& subject) {
+  Json files = Json::object();
+  files["model"] = subject.model_sha256.empty() ? hashed_file(find_model(spec.model))
+                                                : Json(subject.model_sha256);
+  const auto add = [&](const std::string& name, const fs::path& path) {
+    files[name] = hashed_file(path);
+  };
+  if (spec.defence.kind == "features") {
+    for (const std::string& sae : spec.defence.saes) add("defence.saes " + sae, find_sae(sae));
+  }
+  for (const std::string& sae : spec.attribution.saes)
+    add("attribution.saes " + sae, find_sae(sae));
+  for (const Json& edit : spec.defence.edits) {
+    const std::string sae = text_field(edit, "sae"), direction = text_field(edit, "direction");
+    if (!sae.empty()) add("defence.edits " + sae, find_sae(sae));
+    if (!direction.empty()) {
+      const std::string file = direction.substr(0, direction.find('#'));
+      add("defence.edits " + file, file);
+    }
+  }
+  const auto known = request_set_names();
+  for (const std::string& set : spec.behaviour.requests) {
+    if (std::find(known.begin(), known.end(), set) == known.end())
+      add("behaviour.requests " + set, set);
+  }
+  return files;
+}
 
 class AnswerRun {
  public:
@@ -40,7 +78,13 @@ class AnswerRun {
 
   AuditSummary finish() {
     const auto started = std::chrono::steady_clock::now();
+    guard_spec(
+        store_,
+        to_json(spec_),
+        [](const Json& kept) { return to_json(read_answer_spec(kept, "run.sqlite")); },
+        folder_);
     subject_ = load_answer_subject(spec_);
+    guard_files(store_, answer_file_hashes(spec_, subject_), folder_);
     say(concat("about ",
                std::ceil(expected_minutes(spec_, static_cast<int64_t>(subject_.test.size()))),
                " minutes on 2 cores for all of it; interrupt and --resume as you like"));
@@ -82,7 +126,12 @@ class AnswerRun {
     base_answers_ = answer_all(subject_, subject_.test, {}, spec_.max_new_tokens);
     AnswerFlips found =
         find_answer_flips(subject_, base_answers_, *defence_.plan, spec_.max_new_tokens);
-    store_.put_examples(found.examples);
+    const std::vector<StoredExample> kept = store_.examples();
+    if (kept.empty()) {
+      store_.put_examples(found.examples);
+    } else {
+      found = as_stored(std::move(found), kept, (folder_ / "run.sqlite").string());
+    }
     flips_ = std::move(found.refused);
     n_broken_ = found.n_broken;
     say(concat(flips_.size(),
@@ -116,8 +165,10 @@ class AnswerRun {
     return batch;
   }
 
+  // Clusters are numbered within their set.
   static bool is_related(const AnswerFlip& a, const AnswerFlip& b) {
-    return a.index == b.index || a.posed->request.cluster == b.posed->request.cluster;
+    return a.index == b.index ||
+           (a.posed->set == b.posed->set && a.posed->request.cluster == b.posed->request.cluster);
   }
 
   void run_rows(const std::vector<AnswerRow>& rows) {
@@ -173,7 +224,7 @@ class AnswerRun {
                              static_cast<int64_t>(flips_.size()),
                              n_broken_};
     for (const AnswerRow& row : rows) input.heads.push_back(row.head);
-    for (const PosedRequest& posed : subject_.test) input.clusters.push_back(posed.request.cluster);
+    input.clusters = cluster_numbers(subject_.test);
     AuditSummary summary = summarise_answers(input);
     summary.behaviour = spec_.behaviour.kind;
     summary.model = subject_.model_name;

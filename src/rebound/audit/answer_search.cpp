@@ -28,15 +28,17 @@ CrossSolution search_answers(const AnswerBatch& batch,
                               "I'm not able to"}) {
     options.objective.refusals.push_back(batch.subject->tokenizer->encode(opening));
   }
-  const double share_first = 20.0 / 80,
-               budget_first = 30.0 / 40;  // of the published 80 steps and cap of 40
+  // Of the published 80 steps, cap of 40 and second step size of 0.03.
+  const double share_first = 20.0 / 80, budget_first = 30.0 / 40, lr_first = 0.08 / 0.03;
   return solve_published(
       problem,
       options,
       {.steps_first = static_cast<int64_t>(std::ceil(share_first * static_cast<double>(row.steps))),
        .steps_answer = row.steps,
        .budget_first = budget_first * row.budget,
-       .budget_answer = row.budget});
+       .budget_answer = row.budget,
+       .lr_first = lr_first * row.lr,
+       .lr_answer = row.lr});
 }
 
 }  // namespace rebound

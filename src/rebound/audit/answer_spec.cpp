@@ -265,6 +265,7 @@ AnswerAuditSpec read_answer_spec(const Json& json, const std::string& where) {
   spec.seed = static_cast<uint64_t>(seed);
   read_field(in, "dtype", spec.dtype);
   read_field(in, "device", spec.device);
+  read_field(in, "transformer_lens_processing", spec.has_transformer_lens_processing);
   read_field(in, "trace", spec.trace);
   in.finish();
   spec.validate();
@@ -311,6 +312,7 @@ Json to_json(const AnswerAuditSpec& spec) {
                {"dtype", spec.dtype},
                {"trace", spec.trace}};
   if (spec.device != "cpu") json["device"] = spec.device;
+  if (spec.has_transformer_lens_processing) json["transformer_lens_processing"] = true;
   return json;
 }
 

@@ -76,6 +76,9 @@ struct AnswerAuditSpec {
   uint64_t seed = 0;
   std::string dtype = "bfloat16";  // while searching (run_memory.h); answers are generated in float32
   std::string device = "cpu";      // where the model runs (model/device.h)
+  // Weights as TransformerLens leaves them (model/transformer_lens.h); SAEs of the defence that were
+  // trained on such a model ask for it themselves.
+  bool has_transformer_lens_processing = false;
   bool trace = false;              // score, drift and norm of every step are stored
 
   // The first forward_projection attack, else the last attack that is not at the input, else the

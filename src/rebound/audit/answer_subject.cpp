@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
+#include <utility>
 
+#include "rebound/audit/clamp_file.h"
 #include "rebound/audit/run_memory.h"
+#include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/parallel.h"
@@ -15,6 +19,8 @@
 #include "rebound/io/hub_cache.h"
 #include "rebound/model/device.h"
 #include "rebound/model/generate_batch.h"
+#include "rebound/sae/sae_lens_format.h"
+#include "rebound/sae/self_check.h"
 
 namespace rebound {
 namespace {
@@ -24,14 +30,17 @@ std::vector<Request> load_requests(const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end() ? request_set(name) : read_requests(name);
 }
 
-std::vector<PosedRequest> pose(const AnswerSubject& subject, const std::vector<Request>& requests, const std::string& set,
-                               int64_t most) {
+std::vector<PosedRequest> pose(const AnswerSubject& subject, const ChosenRequests::OfSet& chosen) {
   std::vector<PosedRequest> posed;
-  for (const Request& request : requests) {
-    if (static_cast<int64_t>(posed.size()) == most) break;
-    posed.push_back({request, set, subject.prompt_of(request.text)});
+  for (const Request& request : chosen.requests) {
+    posed.push_back({request, chosen.set, subject.prompt_of(request.text)});
   }
   return posed;
+}
+
+std::vector<Request> first_of(std::vector<Request> requests, int64_t most) {
+  if (static_cast<int64_t>(requests.size()) > most) requests.resize(static_cast<size_t>(most));
+  return requests;
 }
 
 // Ids of one set, from {"set": [ids]}.
@@ -41,6 +50,26 @@ std::vector<std::string> manifest_ids(const std::string& manifest, const std::st
   require<DataError>(json.is_object() && json.contains(set) && json.at(set).is_array(), path.string(), ": got no list \"",
                      set, "\", expected {\"", set, "\": [ids]}");
   return json.at(set).get<std::vector<std::string>>();
+}
+
+// Of several sets, the first one's train split chooses the defence. `where` they were given.
+void check_ids(const std::vector<std::string>& ids,
+               const std::vector<std::vector<Request>>& sets,
+               bool is_first_trained_on,
+               const std::string& where) {
+  std::set<std::string> known, trained_on, seen;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    for (const Request& request : sets[i]) {
+      known.insert(request.id);
+      if (i == 0 && is_first_trained_on && request.split == "train") trained_on.insert(request.id);
+    }
+  }
+  for (const std::string& id : ids) {
+    require<DataError>(known.count(id), where, ": got \"", id, "\", expected an id of behaviour.requests");
+    require<DataError>(seen.insert(id).second, where, ": got \"", id, "\" twice, expected every id once");
+    require<DataError>(!trained_on.count(id), where, ": got \"", id,
+                       "\" of the train split, which the defence is chosen on, expected requests of another split");
+  }
 }
 
 std::vector<Request> with_ids(const std::vector<Request>& requests, const std::vector<std::string>& ids) {
@@ -53,6 +82,35 @@ std::vector<Request> with_ids(const std::vector<Request>& requests, const std::v
   return chosen;
 }
 
+// The requests of set i to test: those of the spec's ids, those of the manifest, or the test split.
+std::vector<Request> tested(const AnswerBehaviourSpec& spec, const std::vector<std::vector<Request>>& sets, size_t i) {
+  if (!spec.ids.empty()) return with_ids(sets[i], spec.ids);
+  if (spec.manifest.empty()) return first_of(requests_of_split(sets[i], "test"), spec.n_test);
+  const std::vector<std::string> ids = manifest_ids(spec.manifest, spec.requests[i]);
+  check_ids(ids, {sets[i]}, i == 0, concat(spec.manifest, ": ", spec.requests[i]));
+  return first_of(with_ids(sets[i], ids), spec.n_test);
+}
+
+// SAEs that a defence is made of say on what weights they were trained.
+ModelLoadOptions form_of(const AnswerAuditSpec& spec) {
+  ModelLoadOptions form = whole_form(spec.dtype);
+  form.has_transformer_lens_processing = spec.has_transformer_lens_processing;
+  if (form.has_transformer_lens_processing || spec.defence.kind == "directions") return form;
+  if (spec.defence.kind == "edits") {
+    form.has_transformer_lens_processing = has_processed_sae(spec.defence.edits);
+    return form;
+  }
+  size_t asking = 0;
+  for (const std::string& sae : spec.defence.saes) {
+    asking += load_options_of(load_sae(find_sae(sae))).has_transformer_lens_processing;
+  }
+  require<ConfigError>(asking == 0 || asking == spec.defence.saes.size(), "defence.saes: got ", asking, " of ",
+                       spec.defence.saes.size(),
+                       " SAEs that were trained on weights as TransformerLens has them, expected all or none");
+  form.has_transformer_lens_processing = asking > 0;
+  return form;
+}
+
 }  // namespace
 
 std::vector<int64_t> AnswerSubject::prompt_of(const std::string& request) const {
@@ -61,11 +119,37 @@ std::vector<int64_t> AnswerSubject::prompt_of(const std::string& request) const 
 
 std::string AnswerSubject::text_of(const std::vector<int64_t>& tokens) const { return tokenizer->decode(tokens); }
 
+ChosenRequests choose_requests(const AnswerBehaviourSpec& spec) {
+  std::vector<std::vector<Request>> sets;
+  for (const std::string& set : spec.requests) sets.push_back(load_requests(set));
+  check_ids(spec.ids, sets, /*is_first_trained_on=*/true, "behaviour.ids");
+  ChosenRequests chosen;
+  size_t n_test = 0;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    if (i == 0) chosen.train = {spec.requests[i], first_of(requests_of_split(sets[i], "train"), spec.n_train)};
+    chosen.test.push_back({spec.requests[i], tested(spec, sets, i)});
+    n_test += chosen.test.back().requests.size();
+  }
+  require<DataError>(n_test > 0, "behaviour.requests: got no test request, expected at least one");
+  return chosen;
+}
+
+std::vector<int64_t> cluster_numbers(const std::vector<PosedRequest>& requests) {
+  std::map<std::pair<std::string, int64_t>, int64_t> number;
+  std::vector<int64_t> numbers;
+  for (const PosedRequest& posed : requests) {
+    const auto next = static_cast<int64_t>(number.size());
+    numbers.push_back(number.emplace(std::pair{posed.set, posed.request.cluster}, next).first->second);
+  }
+  return numbers;
+}
+
 AnswerSubject load_answer_subject(const AnswerAuditSpec& spec) {
+  const ChosenRequests requests = choose_requests(spec.behaviour);
   AnswerSubject subject;
   const std::string path = find_model(spec.model);
   say(concat("loading ", path));
-  subject.model = std::make_shared<const Transformer>(load_model(path, whole_form(spec.dtype)));
+  subject.model = std::make_shared<const Transformer>(load_model(path, form_of(spec)));
   if (const at::Device device = device_named(spec.device); !device.is_cpu()) {
     subject.model = std::make_shared<const Transformer>(subject.model->to(device));
     if (device.is_cuda()) limit_workers(1);
@@ -79,22 +163,14 @@ AnswerSubject load_answer_subject(const AnswerAuditSpec& spec) {
   if (std::filesystem::is_regular_file(path)) subject.model_sha256 = sha256_of_file(path);
   subject.stop_tokens = end_of_turn_tokens(*subject.tokenizer);
 
-  bool is_first = true;
-  for (const std::string& set : spec.behaviour.requests) {
-    const std::vector<Request> all = load_requests(set);
-    if (is_first) subject.train = pose(subject, requests_of_split(all, "train"), set, spec.behaviour.n_train);
-    is_first = false;
-    std::vector<std::string> ids = spec.behaviour.ids;
-    if (ids.empty() && !spec.behaviour.manifest.empty()) ids = manifest_ids(spec.behaviour.manifest, set);
-    const std::vector<Request> chosen = ids.empty() ? requests_of_split(all, "test") : with_ids(all, ids);
-    for (PosedRequest& request : pose(subject, chosen, set, spec.behaviour.n_test)) {
-      subject.test.push_back(std::move(request));
-    }
+  subject.train = pose(subject, requests.train);
+  for (const ChosenRequests::OfSet& chosen : requests.test) {
+    for (PosedRequest& posed : pose(subject, chosen)) subject.test.push_back(std::move(posed));
   }
-  require<DataError>(!subject.test.empty(), "behaviour.requests: got no test request, expected at least one");
   require<DataError>(!subject.train.empty() || spec.defence.kind == "edits",
                      "behaviour.requests: got no train request to choose the defence on, expected at least one");
-  subject.safe = pose(subject, requests_of_split(request_set("xstest_safe"), "train"), "xstest_safe", spec.defence.n_safe);
+  subject.safe = pose(
+      subject, {"xstest_safe", first_of(requests_of_split(request_set("xstest_safe"), "train"), spec.defence.n_safe)});
   return subject;
 }
 

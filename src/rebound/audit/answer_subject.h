@@ -34,6 +34,23 @@ struct AnswerSubject {
   std::string text_of(const std::vector<int64_t>& tokens) const;
 };
 
+// What a spec asks of the request sets. train: of the first set; test: set by set. Throws IoError,
+// and DataError for no request to test or, in `ids` and manifests, an id that is given twice, that
+// no set has, or that is in the split the defence is chosen on.
+struct ChosenRequests {
+  struct OfSet {
+    std::string set;
+    std::vector<Request> requests;
+  };
+  OfSet train;
+  std::vector<OfSet> test;
+};
+ChosenRequests choose_requests(const AnswerBehaviourSpec& spec);
+
+// Number of the near-duplicates of each test request: those of one set and cluster share it. Sets
+// number their clusters independently.
+std::vector<int64_t> cluster_numbers(const std::vector<PosedRequest>& requests);
+
 // Throws ConfigError, DataError or IoError; a model without a chat template is a DataError.
 AnswerSubject load_answer_subject(const AnswerAuditSpec& spec);
 

@@ -278,10 +278,13 @@ class SuffixRow {
     std::vector<at::Tensor> below;
     for (const at::Tensor& value : fall) below.push_back(at::relu(value));
     const double shift = std::sqrt(sum_of_squares(fall));
-    const double norm = std::max(std::sqrt(sum_of_squares(defended.sites)), 1e-8);
+    const double norm = std::sqrt(sum_of_squares(defended.sites));
+    const auto relative = [&](double value) {
+      return norm > forced.least_reading() ? finite_or_null(value / norm) : Json();
+    };
     return {{"drift_post_l2", finite_or_null(shift)},
-            {"drift_post_rel", finite_or_null(shift / norm)},
-            {"floor_violation", finite_or_null(std::sqrt(sum_of_squares(below)) / norm)},
+            {"drift_post_rel", relative(shift)},
+            {"floor_violation", relative(std::sqrt(sum_of_squares(below)))},
             {"suffix_sinks", now.n_sinks}};
   }
 

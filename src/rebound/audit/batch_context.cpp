@@ -65,6 +65,27 @@ std::vector<ScoredExample> flips_of(const std::vector<ScoredExample>& examples) 
   return flips;
 }
 
+namespace {
+
+// From the first perturbed position of each prompt on, scored at its end.
+SegmentSpec segment_of(const BatchContext& context) {
+  SegmentSpec segment{context.defence->site(), context.first_position, {}};
+  for (const int64_t length : context.tokens.lengths) segment.scored.push_back({length - 1});
+  return segment;
+}
+
+}  // namespace
+
+std::optional<Problem> BatchContext::exact(const Problem& given) const {
+  if (subject->search == subject->model) return std::nullopt;
+  const at::NoGradGuard no_grad;
+  Problem problem = given;
+  problem.model = subject->model.get();
+  problem.segment =
+      Segment::record(*subject->model, tokens, defence->hooks(), segment_of(*this));
+  return problem;
+}
+
 BatchContext BatchContext::build(const Subject& subject, const AuditSpec& spec,
                                  std::vector<ScoredExample> flips) {
   const at::NoGradGuard no_grad;
@@ -73,12 +94,10 @@ BatchContext BatchContext::build(const Subject& subject, const AuditSpec& spec,
   context.flips = std::move(flips);
   context.defence = &subject.defence_of(*context.flips.front().prompt);
   context.tokens = TokenBatch::from(ids_of(context.flips));
-  SegmentSpec segment{context.defence->site(), {}, {}};
   for (const int64_t length : context.tokens.lengths) {
-    segment.first_position.push_back(spec.perturb.first(length));
-    segment.scored.push_back({length - 1});
+    context.first_position.push_back(spec.perturb.first(length));
   }
-  context.first_position = segment.first_position;
+  const SegmentSpec segment = segment_of(context);
   const Transformer& model = *subject.search;
   const auto record = [&](const Hooks& hooks, Segment& run, at::Tensor& logits) {
     run = Segment::record(model, context.tokens, hooks, segment);

@@ -2,6 +2,8 @@
 // runs, scores, the base distribution.
 #pragma once
 
+#include <cmath>
+#include <optional>
 #include <vector>
 
 #include "rebound/audit/subject.h"
@@ -15,8 +17,11 @@ struct ScoredExample {
   int64_t index = 0;  // in the prompt set
   double base_score = 0;
   double defended_score = 0;
-  // The behaviour is shown without the defence and not with it.
-  bool is_valid() const { return base_score > 0 && !(defended_score > 0); }
+  // The behaviour is shown without the defence and not with it. No score that is not a number tells.
+  bool is_valid() const {
+    return std::isfinite(base_score) && std::isfinite(defended_score) && base_score > 0 &&
+           defended_score <= 0;
+  }
 };
 
 // Base and defended scores in float32, in batches of `batch` prompts.
@@ -43,6 +48,8 @@ struct BatchContext {
   // reached).
   Contests recovery_contests(Objective objective) const;
   Problem problem(const Contests& contests, ThreatModel threat, Objective objective, double budget) const;
+  // A problem of this context in float32; none where the search is in float32 anyway.
+  std::optional<Problem> exact(const Problem& problem) const;
 };
 
 // Batches of at most `batch` consecutive examples that share one defence.

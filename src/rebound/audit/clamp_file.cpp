@@ -13,6 +13,7 @@
 #include "rebound/io/dequantize.h"
 #include "rebound/io/safetensors.h"
 #include "rebound/sae/sae_lens_format.h"
+#include "rebound/sae/self_check.h"
 
 namespace rebound {
 namespace {
@@ -94,6 +95,17 @@ std::vector<std::shared_ptr<const Clamp>> read_clamps(const Json& list, const Tr
     clamps.push_back(in.has("sae") ? read_feature_clamp(in, where, model) : read_direction_clamp(in, where, model));
   }
   return clamps;
+}
+
+bool has_processed_sae(const Json& list) {
+  std::set<std::string> names;
+  for (const Json& clamp : list) {
+    const auto sae = clamp.is_object() ? clamp.find("sae") : clamp.end();
+    if (sae != clamp.end() && sae->is_string()) names.insert(sae->get<std::string>());
+  }
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return load_options_of(load_sae(find_sae(name))).has_transformer_lens_processing;
+  });
 }
 
 }  // namespace rebound

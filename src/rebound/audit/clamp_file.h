@@ -19,4 +19,8 @@ namespace rebound {
 // Throws ConfigError naming the entry; DataError or IoError from its files.
 std::vector<std::shared_ptr<const Clamp>> read_clamps(const Json& list, const Transformer& model);
 
+// Whether an SAE of the list was trained on weights as TransformerLens has them (sae/self_check.h).
+// Entries that read_clamps would refuse are passed over; IoError or DataError of an SAE's files.
+bool has_processed_sae(const Json& list);
+
 }  // namespace rebound

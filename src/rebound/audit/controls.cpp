@@ -127,7 +127,9 @@ FinishedBatch run_unclamped(const RowSpec& spec, const BatchContext& context, co
   const at::Tensor delta = stored.to(problem.budget.device());
   const at::Tensor clamped = problem.evaluate(problem.perturbed_value(delta), delta).score;
   problem.segment = context.base;
-  const at::Tensor unclamped = problem.evaluate(problem.perturbed_value(delta), delta).score;
+  // Whatever the threat model: no clamp is applied here.
+  const at::Tensor value = context.base.resid() + delta * problem.perturbed.unsqueeze(-1);
+  const at::Tensor unclamped = problem.evaluate(value, delta).score;
   FinishedBatch finished;
   for (int64_t i = 0; i < context.size(); ++i) {
     const ScoredExample& flip = context.flips[static_cast<size_t>(i)];

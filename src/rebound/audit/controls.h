@@ -16,7 +16,8 @@ std::vector<Row> control_rows(const AuditSpec& spec);
 enum class InjectTarget { kUnrelated, kOtherName, kGapMatched };
 
 // unrelated:   answer X of the same kind, not in the prompt, must beat the wrong answer; `draw`
-//              numbers the choices of one prompt
+//              numbers the choices of one prompt. The prompt's own answer where there is no other:
+//              rows leave it out
 // other name:  the wrong answer must gain over the correct one as many nats as recovery must gain
 // gap matched: the token whose defended logit is nearest to the correct answer's
 Contests inject_contests(const BatchContext& context, InjectTarget target, int64_t draw);

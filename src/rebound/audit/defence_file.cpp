@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include "rebound/audit/clamp_file.h"
 #include "rebound/audit/subject.h"
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
@@ -145,11 +146,13 @@ DefenceFile read_defence_file(const fs::path& given) {
     const Json settings = read_file(beside);
     ObjectReader spec(settings, beside.string());
     file.model = spec.get<std::string>("model", "");
+    file.has_transformer_lens_processing = spec.get<bool>("transformer_lens_processing", false);
     file.clamps = clamps_of_run(json, path, spec);
   }
   require<ConfigError>(file.clamps.is_array() && !file.clamps.empty(),
                        path.string(),
                        ": got no clamp, expected at least one");
+  file.has_transformer_lens_processing |= has_processed_sae(file.clamps);
   return file;
 }
 

@@ -20,6 +20,8 @@ namespace rebound {
 struct DefenceFile {
   Json clamps;        // for read_clamps; at least one
   std::string model;  // that the run was about; empty: not said, or the default model
+  bool has_transformer_lens_processing =
+      false;  // of the run's model, or of an SAE among the clamps
 };
 
 // Throws IoError (cannot read), ConfigError (no JSON, another form, an empty list), DataError (a

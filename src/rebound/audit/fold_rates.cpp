@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "rebound/audit/utility.h"
 #include "rebound/behaviour/project_path.h"
 #include "rebound/model/device.h"
 #include "rebound/sae/harvest.h"
@@ -13,8 +14,7 @@ namespace rebound {
 namespace {
 
 constexpr const char* kRetainText = "data/text/heldout.txt.gz";
-// The first contexts measure what the defence costs (utility.h), so that these are others.
-constexpr int64_t kUtilityContexts = 8, kRetainContexts = 32;
+constexpr int64_t kRetainContexts = 32;
 
 // Tokens on which each feature fires, and the tokens counted behind them. [d_sae + 1] float64
 at::Tensor firing_counts(const Subject& subject, const TokenBatch& batch) {
@@ -32,12 +32,9 @@ at::Tensor firing_counts(const Subject& subject, const TokenBatch& batch) {
 }
 
 at::Tensor text_counts(const Subject& subject) {
-  const at::Tensor ids = contexts_of(read_documents(find_project_path(kRetainText)),
-                                     *subject.tokenizer,
-                                     nullptr,
-                                     {.max_contexts = kUtilityContexts + kRetainContexts});
+  const at::Tensor ids = retain_contexts(*subject.tokenizer);
   at::Tensor sum;
-  for (int64_t i = std::min(kUtilityContexts, ids.size(0) - 1); i < ids.size(0); ++i) {
+  for (int64_t i = 0; i < ids.size(0); ++i) {
     const at::Tensor one = firing_counts(subject, batch_of_contexts(ids.slice(0, i, i + 1)));
     sum = sum.defined() ? sum + one : one;
   }
@@ -84,6 +81,14 @@ at::Tensor sum_of_others(const std::vector<at::Tensor>& parts, int64_t fold) {
     sum = sum.defined() ? sum + parts[i] : parts[i];
   }
   return sum;
+}
+
+at::Tensor retain_contexts(const Tokenizer& tokenizer) {
+  const at::Tensor ids = contexts_of(read_documents(find_project_path(kRetainText)),
+                                     tokenizer,
+                                     nullptr,
+                                     {.max_contexts = kMeasuredContexts + kRetainContexts});
+  return ids.slice(0, std::min(kMeasuredContexts, ids.size(0) - 1));
 }
 
 FoldRates fold_rates(const Subject& subject) {

@@ -19,13 +19,16 @@ Prompts known_of(const Transformer& model, const Prompts& prompts);
 at::Tensor sum_of_others(const std::vector<at::Tensor>& parts, int64_t fold);
 
 // Of each fold the rates over all other folds: share of tokens on which a feature fires, [d_sae]
-// float64. forget: the prompts to forget. retain: the prompts to retain and 32 contexts of 128
-// tokens of data/text/heldout.txt.gz (not those that measure the defence's cost). Position 0 and
-// sinks do not count.
+// float64. forget: the prompts to forget. retain: the prompts to retain and retain_contexts.
+// Position 0 and sinks do not count.
 struct FoldRates {
   std::vector<at::Tensor> forget, retain;
 };
 FoldRates fold_rates(const Subject& subject);
+
+// 32 contexts of 128 tokens of data/text/heldout.txt.gz, or what there is of them behind the first
+// kMeasuredContexts, which measure what a defence costs. [n, 128] int64
+at::Tensor retain_contexts(const Tokenizer& tokenizer);
 
 // Features that fire on at least `retain_threshold` of the tokens to retain get score 0; of the
 // rest the `count` with the highest forget rate, zeros dropped. Rates are rounded to 6 decimals as

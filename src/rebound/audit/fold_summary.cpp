@@ -23,19 +23,13 @@ struct FoldCount {
 };
 
 Json count_with_interval(const Results& results, const std::vector<int64_t>& clusters) {
-  std::vector<double> values;
-  BootstrapOptions options;
   int64_t recovered = 0;
-  for (const StoredResult& result : results) {
-    values.push_back(result.recovered);
-    recovered += result.recovered;
-    options.clusters.push_back(clusters[static_cast<size_t>(result.prompt)]);
-  }
-  const Estimate estimate = bootstrap_mean(values, options);
+  for (const StoredResult& result : results) recovered += result.recovered;
+  const Interval interval = recovery_interval(results, clusters);
   return {{"recovered", recovered},
           {"n", results.size()},
-          {"ci_low", finite_or_null(estimate.low)},
-          {"ci_high", finite_or_null(estimate.high)}};
+          {"ci_low", finite_or_null(interval.low)},
+          {"ci_high", finite_or_null(interval.high)}};
 }
 
 Json share(int64_t hits, int64_t n) {
@@ -43,15 +37,6 @@ Json share(int64_t hits, int64_t n) {
 }
 
 }  // namespace
-
-void widen_to_clusters(RowSummary& row,
-                       const Results& results,
-                       const std::vector<int64_t>& clusters) {
-  if (results.empty()) return;
-  const Json count = count_with_interval(results, clusters);
-  row.ci_low = std::min(row.ci_low, count.at("ci_low").get<double>());
-  row.ci_high = std::max(row.ci_high, count.at("ci_high").get<double>());
-}
 
 void add_folds(AuditSummary& summary, const SummaryInput& input) {
   const bool has_folds =

@@ -9,15 +9,9 @@ namespace rebound {
 // fifth, at the headline's budget (else the largest of the shared ones). `folds` at the top level
 // and in the headline:
 // [{"name", "fold", "budget", "n", "recovered", "wrong_rule_n", "wrong_rule", "random"}], the last
-// a rate; headline.held_out_recovery is their sum with its interval by bootstrap over clusters.
+// a rate; headline.held_out_recovery is their sum with its interval (recovery_interval).
 // Nothing without folds.
 void add_folds(AuditSummary& summary, const SummaryInput& input);
-
-// Near-duplicate facts are not independent: Wilson's interval of a row, widened to that of the
-// bootstrap over clusters where it is wider (the bootstrap alone has no width at 0 and 100 %).
-void widen_to_clusters(RowSummary& row,
-                       const std::vector<StoredResult>& results,
-                       const std::vector<int64_t>& clusters);
 
 // `accuracy` of the top level (measure_fact_accuracy) and `left_out`; its counts among the
 // controls.

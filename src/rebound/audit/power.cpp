@@ -9,25 +9,21 @@
 namespace rebound {
 namespace {
 
-// Places in the batch of the flips that the headline row did not recover.
-std::vector<int64_t> unrecovered(const RowSpec& headline, const BatchContext& context, const Store& store) {
-  std::map<int64_t, bool> is_recovered;
-  for (const StoredResult& result : store.results(headline.name())) is_recovered[result.prompt] = result.recovered;
-  std::vector<int64_t> left;
-  for (int64_t i = 0; i < context.size(); ++i) {
-    const auto found = is_recovered.find(context.flips[static_cast<size_t>(i)].index);
-    if (found != is_recovered.end() && !found->second) left.push_back(i);
-  }
-  return left;
-}
-
-FinishedBatch run_power(const RowSpec& headline, const BatchContext& context, const RowEnvironment& environment) {
-  const std::vector<int64_t> left = unrecovered(headline, context, environment.store);
+FinishedBatch run_power(const RowSpec& headline,
+                        const BatchContext& context,
+                        const RowEnvironment& environment) {
+  std::vector<int64_t> prompts, left;
+  for (const ScoredExample& flip : context.flips) prompts.push_back(flip.index);
+  for (const size_t i : missed_by(environment.store, headline.name(), prompts))
+    left.push_back(static_cast<int64_t>(i));
   if (left.empty()) return {};
-  const Constraint constraint(rung_of(headline.constraint), *context.subject->sae, context.defence->features());
+  const Constraint constraint(
+      rung_of(headline.constraint), *context.subject->sae, context.defence->features());
   Problem problem = context
-                        .problem(context.recovery_contests(Objective::kLogitDiff), headline.threat_model,
-                                 Objective::kLogitDiff, headline.budget)
+                        .problem(context.recovery_contests(Objective::kLogitDiff),
+                                 headline.threat_model,
+                                 Objective::kLogitDiff,
+                                 headline.budget)
                         .select(at::tensor(left, at::kLong));
   Rng rng({environment.spec.seed, 0x706f776572});
   const int64_t d = problem.model->d_model();
@@ -40,8 +36,8 @@ FinishedBatch run_power(const RowSpec& headline, const BatchContext& context, co
     gains.push_back(static_cast<float>(gap / (headline.budget / 2)));
   }
   problem.leak_gain = at::tensor(gains).to(problem.budget.device());
-  const Solution solution = solve(problem, constraint, {.max_steps = headline.steps, .lr = headline.lr,
-                                                        .stop = headline.stop});
+  const Solution solution = solve(
+      problem, constraint, {.max_steps = headline.steps, .lr = headline.lr, .stop = headline.stop});
   FinishedBatch finished;
   for (size_t j = 0; j < left.size(); ++j) {
     StoredResult result;
@@ -58,6 +54,20 @@ FinishedBatch run_power(const RowSpec& headline, const BatchContext& context, co
 }
 
 }  // namespace
+
+std::vector<size_t> missed_by(const Store& store,
+                              const std::string& row,
+                              const std::vector<int64_t>& prompts) {
+  std::map<int64_t, bool> is_recovered;
+  for (const StoredResult& result : store.results(row))
+    is_recovered[result.prompt] |= result.recovered;
+  std::vector<size_t> missed;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto found = is_recovered.find(prompts[i]);
+    if (found != is_recovered.end() && !found->second) missed.push_back(i);
+  }
+  return missed;
+}
 
 Row power_row(const AuditSpec& spec) {
   const RowSpec headline = spec.headline();

@@ -1,9 +1,11 @@
 #include "rebound/audit/result_figures.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <set>
 
 #include "rebound/audit/summary.h"
-#include "rebound/stats/intervals.h"
 #include "rebound/stats/quantile.h"
 
 namespace rebound {
@@ -16,7 +18,8 @@ struct Paired {
   BootstrapOptions options;
 };
 
-Paired pair_up(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b,
+Paired pair_up(const std::map<int64_t, double>& a,
+               const std::map<int64_t, double>& b,
                const std::vector<int64_t>& clusters) {
   Paired paired;
   for (const auto& [prompt, value] : a) {
@@ -29,7 +32,21 @@ Paired pair_up(const std::map<int64_t, double>& a, const std::map<int64_t, doubl
   return paired;
 }
 
-// Minimal budget per nat of gap, by prompt (median over its targets); a censored budget counts as `censored`.
+int64_t distinct(const std::vector<int64_t>& ids) {
+  return static_cast<int64_t>(std::set<int64_t>(ids.begin(), ids.end()).size());
+}
+
+bool has_no_width(const Estimate& estimate) {
+  constexpr double kRounding = 1e-9;  // equal values, summed in another order
+  return estimate.high - estimate.low < kRounding;
+}
+
+Interval hull(const Interval& a, const Interval& b) {
+  return {std::min(a.low, b.low), std::max(a.high, b.high)};
+}
+
+// Minimal budget per nat of gap, by prompt (median over its targets); a censored budget counts as
+// `censored`.
 std::map<int64_t, double> cost_per_nat(const Results& results, double censored) {
   std::map<int64_t, std::vector<double>> costs;
   for (const StoredResult& result : results) {
@@ -72,24 +89,69 @@ std::map<int64_t, double> rates_by_prompt(const Results& results) {
   return rates;
 }
 
-double mean_figure(const Results& results, const char* name) { return mean(figures(results, name)); }
-
-Estimate paired_difference(const Results& a, const Results& b, const std::vector<int64_t>& clusters) {
-  const Paired paired = pair_up(rates_by_prompt(a), rates_by_prompt(b), clusters);
-  return bootstrap_difference(paired.a, paired.b, paired.options);
+double mean_figure(const Results& results, const char* name) {
+  return mean(figures(results, name));
 }
 
-Estimate specificity_per_nat(const Results& inject, const Results& recover, const std::vector<int64_t>& clusters,
-                             double cap) {
+int64_t count_clusters(const Results& results, const std::vector<int64_t>& clusters) {
+  std::set<int64_t> ids;
+  for (const StoredResult& result : results)
+    ids.insert(clusters[static_cast<size_t>(result.prompt)]);
+  return static_cast<int64_t>(ids.size());
+}
+
+Interval recovery_interval(const Results& results, const std::vector<int64_t>& clusters) {
+  if (results.empty()) return {kNotMeasured, kNotMeasured};
+  std::vector<double> values;
+  BootstrapOptions options;
+  for (const auto& [prompt, rate] : rates_by_prompt(results)) {
+    values.push_back(rate);
+    options.clusters.push_back(clusters[static_cast<size_t>(prompt)]);
+  }
+  const int64_t n_clusters = distinct(options.clusters);
+  const bool is_tried_once = values.size() == results.size();
+  int64_t recovered = 0;
+  for (const StoredResult& result : results) recovered += result.recovered;
+  const Interval alone = wilson(recovered, static_cast<int64_t>(results.size()));
+  if (is_tried_once && n_clusters == static_cast<int64_t>(values.size())) return alone;
+  const Estimate redrawn = bootstrap_mean(values, options);
+  Interval wide{redrawn.low, redrawn.high};
+  if (has_no_width(redrawn) || wide.low <= 0 || wide.high >= 1)
+    wide = hull(wide, unseen_cluster_bounds(redrawn.value, n_clusters));
+  return is_tried_once ? hull(wide, alone) : wide;
+}
+
+Estimate paired_difference(const Results& a,
+                           const Results& b,
+                           const std::vector<int64_t>& clusters) {
+  const Paired paired = pair_up(rates_by_prompt(a), rates_by_prompt(b), clusters);
+  const Estimate gain = bootstrap_difference(paired.a, paired.b, paired.options);
+  if (!has_no_width(gain)) return gain;
+  const Interval unseen =
+      unseen_cluster_bounds(gain.value, distinct(paired.options.clusters), -1, 1);
+  return {gain.value, unseen.low, unseen.high};
+}
+
+Estimate specificity_per_nat(const Results& inject,
+                             const Results& recover,
+                             const std::vector<int64_t>& clusters,
+                             SearchCaps caps) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  std::map<int64_t, double> recovery = cost_per_nat(recover, kInfinity);
-  std::erase_if(recovery, [](const auto& entry) { return !std::isfinite(entry.second); });
-  const auto ratio = [&](double censored) {
-    const Paired paired = pair_up(cost_per_nat(inject, censored), recovery, clusters);
+  const auto paired_costs = [&](double censored_injection, double censored_recovery) {
+    return pair_up(cost_per_nat(inject, censored_injection),
+                   cost_per_nat(recover, censored_recovery),
+                   clusters);
+  };
+  const auto ratio = [](const Paired& paired) {
     return bootstrap_ratio(paired.a, paired.b, RatioKind::kMedianOfRatios, paired.options);
   };
-  const Estimate least = ratio(cap);
-  return {least.value, least.low, ratio(kInfinity).high};
+  const Paired least_costs = paired_costs(caps.inject, kInfinity),
+               most_costs = paired_costs(kInfinity, caps.recover);
+  const Estimate least = ratio(least_costs);
+  const bool has_pairs = !least_costs.a.empty();
+  if (has_pairs && distinct(least_costs.options.clusters) < kFewestForMedian)
+    return {least.value, 0, kInfinity};
+  return {least.value, least.low, ratio(most_costs).high};
 }
 
 Json median_budget(const Results& results, double cap) {
@@ -100,7 +162,9 @@ Json median_budget(const Results& results, double cap) {
 }
 
 Json estimate_json(const Estimate& estimate) {
-  return {{"value", finite_or_null(estimate.value)}, {"ci_low", finite_or_null(estimate.low)}, {"ci_high", finite_or_null(estimate.high)}};
+  return {{"value", finite_or_null(estimate.value)},
+          {"ci_low", finite_or_null(estimate.low)},
+          {"ci_high", finite_or_null(estimate.high)}};
 }
 
 }  // namespace rebound

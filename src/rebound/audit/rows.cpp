@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "rebound/audit/answer_detail.h"
 #include "rebound/audit/clock.h"
@@ -167,8 +168,13 @@ FinishedBatch run_minimal(const RowSpec& spec, const BatchContext& context) {
       rung_of(spec.constraint), *context.subject->sae, context.defence->features());
   const Problem problem = context.problem(
       context.recovery_contests(spec.objective), spec.threat_model, spec.objective, spec.budget);
-  const auto budgets = minimal_budgets(
-      problem, constraint, {.cap = spec.budget, .max_steps = spec.steps, .lr = spec.lr});
+  const std::optional<Problem> exact = context.exact(problem);
+  const auto [budgets, is_lost] = minimal_budgets(problem,
+                                                  constraint,
+                                                  {.cap = spec.budget,
+                                                   .max_steps = spec.steps,
+                                                   .lr = spec.lr,
+                                                   .exact = exact ? &*exact : nullptr});
   const double seconds = seconds_since(started) / static_cast<double>(context.size());
   FinishedBatch finished;
   for (size_t i = 0; i < budgets.size(); ++i) {
@@ -180,6 +186,7 @@ FinishedBatch run_minimal(const RowSpec& spec, const BatchContext& context) {
     result.figures = {{"minimal_budget", finite_or_null(budgets[i])},
                       {"gap", finite_or_null(-context.flips[i].defended_score)},
                       {"norm", finite_or_null(budgets[i])}};
+    if (exact) result.figures["lost_in_float32"] = static_cast<bool>(is_lost[i]);
     finished.results.push_back(
         add_run_figures(result, spec.steps, seconds, result.recovered ? "goal" : "censored"));
   }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "rebound/audit/batch_context.h"
 #include "rebound/audit/controls.h"
@@ -24,6 +25,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/base/progress.h"
+#include "rebound/io/hub_cache.h"
 
 namespace rebound {
 namespace {
@@ -56,6 +58,53 @@ StoredExample to_stored(const ScoredExample& example) {
           .extra = extra};
 }
 
+// The scores that a run began with: its batches are cut from the flips that they make. Empty for
+// none; DataError where they are of other prompts.
+std::vector<ScoredExample> examples_from_store(const std::vector<StoredExample>& stored,
+                                               const std::vector<Prompt>& prompts) {
+  std::vector<ScoredExample> examples;
+  if (stored.empty()) return examples;
+  require<DataError>(stored.size() == prompts.size(),
+                     "run.sqlite: got ",
+                     stored.size(),
+                     " examples, expected the ",
+                     prompts.size(),
+                     " prompts of the spec");
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const StoredExample& kept = stored[i];
+    examples.push_back(
+        {&prompts[i], static_cast<int64_t>(i), kept.base_score, kept.defended_score});
+    require<DataError>(kept.id == prompts[i].id && kept.ids == prompts[i].ids &&
+                           kept.is_valid == examples.back().is_valid(),
+                       "run.sqlite: example ",
+                       i,
+                       " (",
+                       kept.id,
+                       ") is not the prompt that the spec has there, expected the same prompts as "
+                       "when the run began");
+  }
+  return examples;
+}
+
+// Of everything that the spec takes from files.
+Json file_hashes(const AuditSpec& spec, const Subject& subject) {
+  Json files = Json::object();
+  if (!subject.sae_sha256.empty()) {  // not of a toy
+    files["model"] = subject.model_sha256.empty() ? hashed_file(find_model(spec.model))
+                                                  : Json(subject.model_sha256);
+    files["sae"] = subject.sae_sha256;
+  }
+  const BehaviourSpec& behaviour = spec.behaviour;
+  for (const auto& [key, path] : {std::pair{"prompts", behaviour.prompts},
+                                  std::pair{"train_prompts", behaviour.train_prompts},
+                                  std::pair{"forget", behaviour.forget},
+                                  std::pair{"retain", behaviour.retain},
+                                  std::pair{"questions", behaviour.questions}}) {
+    if (!path.empty()) files[concat("behaviour.", key)] = hashed_file(path);
+  }
+  return files;
+}
+
 class AuditRun {
  public:
   AuditRun(const AuditSpec& spec,
@@ -66,7 +115,13 @@ class AuditRun {
 
   AuditSummary finish() {
     const auto started = std::chrono::steady_clock::now();
+    guard_spec(
+        store_,
+        to_json(spec_),
+        [](const Json& kept) { return to_json(read_spec(kept, "run.sqlite")); },
+        folder_);
     subject_ = load_subject(spec_);
+    guard_files(store_, file_hashes(spec_, subject_), folder_);
     score_prompts();
     const std::vector<Row> rows = rows_of(spec_);
     run_rows(rows);
@@ -79,11 +134,15 @@ class AuditRun {
 
  private:
   void score_prompts() {
-    say(concat("scoring ", subject_.prompts.test.size(), " prompts with and without the defence"));
-    examples_ = score_examples(subject_, subject_.prompts.test, spec_.batch);
-    std::vector<StoredExample> stored;
-    for (const ScoredExample& example : examples_) stored.push_back(to_stored(example));
-    store_.put_examples(stored);
+    examples_ = examples_from_store(store_.examples(), subject_.prompts.test);
+    if (examples_.empty()) {
+      say(concat(
+          "scoring ", subject_.prompts.test.size(), " prompts with and without the defence"));
+      examples_ = score_examples(subject_, subject_.prompts.test, spec_.batch);
+      std::vector<StoredExample> stored;
+      for (const ScoredExample& example : examples_) stored.push_back(to_stored(example));
+      store_.put_examples(stored);
+    }
     const std::vector<ScoredExample> flips = flips_of(examples_);
     // Cut from all prompts, so that a batch holds the same prompts whatever flips.
     for (const auto& batch : cut_batches(subject_, examples_, spec_.batch)) {
@@ -169,6 +228,9 @@ class AuditRun {
     summary.sae = subject_.sae_name;
     summary.defence = subject_.defences.front()->to_json();
     if (!subject_.choice.is_null()) summary.defence["choice"] = subject_.choice;
+    if (!spec_.has_folds() && !subject_.left_out.is_null()) {
+      summary.defence["left_out"] = subject_.left_out;
+    }
     summary.environment = describe_environment(subject_, spec_);
     summary.attribution = summarise_paths(store_, static_cast<int64_t>(batches_.size()));
     return summary;

@@ -1,16 +1,16 @@
 #include "rebound/audit/store.h"
 
 #include <SQLiteCpp/SQLiteCpp.h>
-#include <sqlite3.h>
 
-#include <cmath>
 #include <limits>
 #include <utility>
+
+#include "rebound/audit/store_file.h"
+#include "rebound/base/error.h"
 
 namespace rebound {
 namespace {
 
-constexpr int kBusyMilliseconds = 5000;
 constexpr char kSchema[] = R"sql(
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
   CREATE TABLE examples(prompt INTEGER PRIMARY KEY, id TEXT, text TEXT, ids TEXT, correct TEXT,
@@ -23,37 +23,6 @@ constexpr char kSchema[] = R"sql(
     norm REAL);
   CREATE TABLE artefacts(name TEXT PRIMARY KEY, blob BLOB NOT NULL);
 )sql";
-
-// Runs `body`; what SQLite throws becomes an Error of the right kind with the file in front.
-template <class Body>
-auto guarded(const std::filesystem::path& path, Body&& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const SQLite::Exception& e) {
-    const std::string name = path.string();
-    switch (e.getErrorCode() & 0xff) {
-      case SQLITE_FULL:
-        throw IoError(concat(name, ": disk full; what was finished is stored"));
-      case SQLITE_READONLY:
-        throw IoError(concat(name, ": read-only, cannot write"));
-      case SQLITE_CANTOPEN:
-      case SQLITE_PERM:
-        throw IoError(concat(name, ": cannot open (missing folder or no permission)"));
-      case SQLITE_BUSY:
-      case SQLITE_LOCKED:
-        throw IoError(concat(name, ": another process is writing to this run"));
-      case SQLITE_NOTADB:
-      case SQLITE_CORRUPT:
-      case SQLITE_ERROR:
-      case SQLITE_MISMATCH:
-        throw DataError(concat(name, ": not a run store, or damaged: ", e.what()));
-      default:
-        throw IoError(concat(name, ": ", e.what()));
-    }
-  } catch (const Json::exception& e) {
-    throw DataError(concat(path.string(), ": damaged JSON column: ", e.what()));
-  }
-}
 
 // Binds the values to ?1, ?2, ... NaN becomes NULL in SQLite itself.
 template <class... Values>
@@ -71,34 +40,6 @@ double figure(const SQLite::Column& column) {
 bool is_there(const std::filesystem::path& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
-}
-
-std::unique_ptr<SQLite::Database> open_database(const std::filesystem::path& path, int flags) {
-  auto database = std::make_unique<SQLite::Database>(path.string(), flags, kBusyMilliseconds);
-  database->execAndGet("SELECT count(*) FROM sqlite_master");  // reads the file for the first time
-  return database;
-}
-
-// A file: URI that tells SQLite that nobody writes, so that it needs no -shm file beside it.
-std::string immutable_uri(const std::filesystem::path& path) {
-  std::string uri = "file:";
-  for (const char c : path.string()) {
-    if (c == '%')
-      uri += "%25";
-    else if (c == '?')
-      uri += "%3f";
-    else if (c == '#')
-      uri += "%23";
-    else
-      uri += c;
-  }
-  return uri + "?immutable=1";
-}
-
-void prepare_for_writing(SQLite::Database& database, const StoreOptions& options) {
-  database.exec("PRAGMA journal_mode = WAL");
-  database.exec("PRAGMA synchronous = FULL");
-  if (options.max_pages > 0) database.exec(concat("PRAGMA max_page_count = ", options.max_pages));
 }
 
 void insert_results(SQLite::Database& database, const FinishedBatch& finished) {
@@ -171,9 +112,9 @@ Store::~Store() = default;
 
 Store Store::create(const std::filesystem::path& path, const StoreOptions& options) {
   require<IoError>(!is_there(path), path.string(), ": exists already");
-  return guarded(path, [&] {
-    Store store(path, open_database(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE));
-    prepare_for_writing(*store.database_, options);
+  return with_store_errors(path, [&] {
+    Store store(path, open_store_file(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE));
+    prepare_for_writing(*store.database_, options.max_pages);
     store.write([&] {
       store.database_->exec(kSchema);
       store.database_->exec(concat("PRAGMA user_version = ", kSchemaVersion));
@@ -184,27 +125,18 @@ Store Store::create(const std::filesystem::path& path, const StoreOptions& optio
 
 Store Store::open(const std::filesystem::path& path, const StoreOptions& options) {
   require<IoError>(is_there(path), path.string(), ": no such file");
-  return guarded(path, [&] {
-    Store store(path, open_database(path, SQLite::OPEN_READWRITE));
+  return with_store_errors(path, [&] {
+    Store store(path, open_store_file(path, SQLite::OPEN_READWRITE));
     store.check_version();
-    prepare_for_writing(*store.database_, options);
+    prepare_for_writing(*store.database_, options.max_pages);
     return store;
   });
 }
 
 Store Store::open_read_only(const std::filesystem::path& path) {
   require<IoError>(is_there(path), path.string(), ": no such file");
-  return guarded(path, [&] {
-    std::unique_ptr<SQLite::Database> database;
-    try {
-      database = open_database(path, SQLite::OPEN_READONLY);
-    } catch (const SQLite::Exception& e) {
-      // WAL needs a -shm file, which a read-only folder refuses.
-      const int code = e.getErrorCode() & 0xff;
-      if (code != SQLITE_CANTOPEN && code != SQLITE_READONLY) throw;
-      database = open_database(immutable_uri(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI);
-    }
-    Store store(path, std::move(database));
+  return with_store_errors(path, [&] {
+    Store store(path, open_store_file_read_only(path));
     store.check_version();
     return store;
   });
@@ -222,7 +154,7 @@ void Store::check_version() const {
 }
 
 void Store::write(const std::function<void()>& body) {
-  guarded(path_, [&] {
+  with_store_errors(path_, [&] {
     SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     body();
     transaction.commit();
@@ -237,7 +169,7 @@ void Store::put_meta(const std::string& key, const std::string& value) {
 }
 
 std::optional<std::string> Store::meta(const std::string& key) const {
-  return guarded(path_, [&]() -> std::optional<std::string> {
+  return with_store_errors(path_, [&]() -> std::optional<std::string> {
     SQLite::Statement query(*database_, "SELECT value FROM meta WHERE key = ?");
     query.bind(1, key);
     if (!query.executeStep()) return std::nullopt;
@@ -267,7 +199,7 @@ void Store::put_examples(const std::vector<StoredExample>& examples) {
 }
 
 std::vector<StoredExample> Store::examples() const {
-  return guarded(path_, [&] {
+  return with_store_errors(path_, [&] {
     std::vector<StoredExample> examples;
     SQLite::Statement query(*database_, "SELECT * FROM examples ORDER BY prompt");
     while (query.executeStep()) examples.push_back(read_example(query));
@@ -276,7 +208,7 @@ std::vector<StoredExample> Store::examples() const {
 }
 
 bool Store::is_done(const std::string& row, int64_t batch) const {
-  return guarded(path_, [&] {
+  return with_store_errors(path_, [&] {
     SQLite::Statement query(*database_, "SELECT 1 FROM batches WHERE row = ? AND batch = ?");
     query.bind(1, row);
     query.bind(2, batch);
@@ -301,7 +233,7 @@ std::vector<StoredResult> Store::results(const std::string& row) const {
 
 std::vector<StoredResult> Store::read_results(const std::string& where,
                                               const std::string& row) const {
-  return guarded(path_, [&] {
+  return with_store_errors(path_, [&] {
     std::vector<StoredResult> results;
     SQLite::Statement query(
         *database_,
@@ -316,7 +248,7 @@ std::vector<StoredResult> Store::read_results(const std::string& where,
 }
 
 std::vector<TracePoint> Store::traces() const {
-  return guarded(path_, [&] {
+  return with_store_errors(path_, [&] {
     std::vector<TracePoint> traces;
     SQLite::Statement query(*database_, "SELECT * FROM trace ORDER BY rowid");
     while (query.executeStep()) {
@@ -341,7 +273,7 @@ void Store::put_artefact(const std::string& name, const std::string& bytes) {
 }
 
 std::optional<std::string> Store::artefact(const std::string& name) const {
-  return guarded(path_, [&]() -> std::optional<std::string> {
+  return with_store_errors(path_, [&]() -> std::optional<std::string> {
     SQLite::Statement query(*database_, "SELECT blob FROM artefacts WHERE name = ?");
     query.bind(1, name);
     if (!query.executeStep()) return std::nullopt;

@@ -48,7 +48,7 @@ void load_toy(Subject& subject, AuditSpec& spec) {
   }
 }
 
-PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
+PromptSet load_prompts(const AuditSpec& spec, Subject& subject) {
   const BehaviourSpec& behaviour = spec.behaviour;
   const PromptCheck check{subject.tokenizer.get(), subject.model->config().vocab_size};
   if (behaviour.prompts.empty()) {
@@ -58,7 +58,13 @@ PromptSet load_prompts(const AuditSpec& spec, const Subject& subject) {
   }
   PromptSet prompts;
   prompts.test = read_prompts(behaviour.prompts, check);
-  if (!behaviour.train_prompts.empty()) prompts.train = read_prompts(behaviour.train_prompts, check);
+  if (!behaviour.train_prompts.empty()) {
+    prompts.train = read_prompts(behaviour.train_prompts, check);
+    if (const int64_t n = drop_tested(prompts.train, prompts.test); n > 0) {
+      subject.left_out = {{"train_in_test", n}};
+      say(concat(n, " training prompts are test prompts, too: left out of training"));
+    }
+  }
   std::set<int64_t> answers;
   for (const Prompt& prompt : prompts.test) answers.insert(prompt.correct_id);
   prompts.unrelated_ids.assign(answers.begin(), answers.end());
@@ -166,6 +172,20 @@ std::string find_sae(const std::string& given) {
     if (const std::optional<std::string> cached = find_hub_sae(given)) return *cached;
     throw;
   }
+}
+
+int64_t drop_tested(std::vector<Prompt>& train, const std::vector<Prompt>& test) {
+  const auto is_line_number = [](const std::string& id) {
+    return id.find_first_not_of("0123456789") == std::string::npos;
+  };
+  std::set<std::string> ids;
+  std::set<std::vector<int64_t>> tokens;
+  for (const Prompt& prompt : test) {
+    if (!is_line_number(prompt.id)) ids.insert(prompt.id);
+    tokens.insert(prompt.ids);
+  }
+  return static_cast<int64_t>(std::erase_if(
+      train, [&](const Prompt& prompt) { return ids.count(prompt.id) || tokens.count(prompt.ids); }));
 }
 
 at::Tensor wrong_tokens(const std::vector<const Prompt*>& prompts) {

@@ -23,10 +23,10 @@ struct Subject {
   std::shared_ptr<const Transformer> search;  // of the spec's dtype; the same object for float32
   std::shared_ptr<const Sae> sae;
   PromptSet prompts;
-  // Facts and questions alone.
+  // Facts and questions alone, but for `left_out`.
   std::vector<Prompt> retain;       // what the defence should leave
   std::vector<Question> questions;  // in the file's order; empty for facts
-  Json left_out;                    // how many were not used, and why
+  Json left_out;                    // how many were not used, and why; perhaps null
   FeatureStatistics statistics;  // over the training prompts (test prompts when there are none)
   // The first is the defence of all prompts without features of their own; of facts and
   // questions, one a fold.
@@ -49,6 +49,10 @@ std::string find_sae(const std::string& given);
 // Loads, checks that all fits together, self-checks the SAE and chooses the defence. Throws
 // ConfigError, DataError or IoError. What was chosen is said on stderr.
 Subject load_subject(const AuditSpec& spec);
+
+// Drops training prompts that are test prompts, too: by their tokens, or by an id that is no line
+// number. Returns how many.
+int64_t drop_tested(std::vector<Prompt>& train, const std::vector<Prompt>& test);
 
 // What the right answers must beat: [n], or [n, k] where the prompts have k rivals each.
 at::Tensor wrong_tokens(const std::vector<const Prompt*>& prompts);

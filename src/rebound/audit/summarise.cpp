@@ -7,7 +7,6 @@
 #include "rebound/audit/fold_summary.h"
 #include "rebound/audit/power.h"
 #include "rebound/audit/result_figures.h"
-#include "rebound/stats/intervals.h"
 #include "rebound/stats/quantile.h"
 
 namespace rebound {
@@ -32,9 +31,9 @@ class Summariser {
     summary.n_valid = in_.n_valid;
     for (const RowSummary& head : in_.heads) {
       by_row_[head.name] = in_.store.results(head.name);
-      if (by_row_[head.name].empty() && in_.n_valid > 0) continue;  // not applicable, for example no training flips
+      if (by_row_[head.name].empty() && in_.n_valid > 0)
+        continue;  // not applicable, for example no training flips
       summary.rows.push_back(summarise_row(head, by_row_[head.name], in_.clusters));
-      if (in_.spec.has_folds()) widen_to_clusters(summary.rows.back(), by_row_[head.name], in_.clusters);
     }
     fill_headline(summary);
     fill_controls(summary);
@@ -61,8 +60,10 @@ class Summariser {
     const std::string name = headline_name();
     summary.headline["row"] = name;
     if (const RowSummary* row = find_row(summary.rows, name)) {
-      summary.headline["recovery"] = {{"recovered", row->recovered}, {"n", row->n_valid},
-                                      {"ci_low", finite_or_null(row->ci_low)}, {"ci_high", finite_or_null(row->ci_high)}};
+      summary.headline["recovery"] = {{"recovered", row->recovered},
+                                      {"n", row->n_valid},
+                                      {"ci_low", finite_or_null(row->ci_low)},
+                                      {"ci_high", finite_or_null(row->ci_high)}};
     }
     above_random_ = paired_difference(results(name), results("random/" + name), in_.clusters);
     summary.headline["above_random"] = estimate_json(above_random_);
@@ -78,11 +79,11 @@ class Summariser {
       add_budgets(budgets, inject, "inject", target, cap);
       summary.headline[concat("minimal_budget_to_inject_", target)] = median_budget(inject, cap);
       summary.headline[concat("specificity_per_nat_", target)] =
-          estimate_json(specificity_per_nat(inject, recover, in_.clusters, cap));
+          estimate_json(specificity_per_nat(inject, recover, in_.clusters, {cap, cap}));
       all_injected.insert(all_injected.end(), inject.begin(), inject.end());
     }
     if (!all_injected.empty()) {
-      specificity_ = specificity_per_nat(all_injected, recover, in_.clusters, cap);
+      specificity_ = specificity_per_nat(all_injected, recover, in_.clusters, {cap, cap});
       summary.headline["specificity_per_nat"] = estimate_json(specificity_);
     }
     if (!budgets.empty()) summary.headline["minimal_budgets"] = budgets;
@@ -100,7 +101,8 @@ class Summariser {
       const std::string name = shared.name();
       const Results& right = results(name);
       Results wrong = results("inject/" + name);
-      std::erase_if(wrong, [](const StoredResult& r) { return r.figures.value("is_own_answer", false); });
+      std::erase_if(wrong,
+                    [](const StoredResult& r) { return r.figures.value("is_own_answer", false); });
       if (right.empty()) continue;
       const Estimate gain = paired_difference(right, wrong, in_.clusters);
       if (!wrong.empty()) {
@@ -126,11 +128,15 @@ class Summariser {
     summary.headline["shared_above_wrong_rule"] = estimate_json(shared_above_wrong_);
   }
 
-  static void add_budgets(Json& list, const Results& results, const char* kind, const char* target, double cap) {
+  static void add_budgets(
+      Json& list, const Results& results, const char* kind, const char* target, double cap) {
     for (const StoredResult& result : results) {
-      list.push_back({{"prompt", result.prompt}, {"kind", kind}, {"target", target},
+      list.push_back({{"prompt", result.prompt},
+                      {"kind", kind},
+                      {"target", target},
                       {"gap", finite_or_null(figure(result, "gap"))},
-                      {"budget", finite_or_null(figure(result, "minimal_budget"))}, {"cap", cap}});
+                      {"budget", finite_or_null(figure(result, "minimal_budget"))},
+                      {"cap", cap}});
     }
   }
 
@@ -139,11 +145,14 @@ class Summariser {
     int64_t prompts_hit = 0;
     const std::map<int64_t, double> random_rates = rates_by_prompt(results("random/" + name));
     for (const auto& [prompt, rate] : random_rates) prompts_hit += rate > 0;
-    summary.controls["random_hits_at_least_once"] = {{"recovered", prompts_hit}, {"n", random_rates.size()}};
+    summary.controls["random_hits_at_least_once"] = {{"recovered", prompts_hit},
+                                                     {"n", random_rates.size()}};
     const Results& unclamped = results("unclamped/" + name);
     if (!unclamped.empty()) {
-      summary.controls["gain_of_delta_unclamped_nats"] = finite_or_null(mean_figure(unclamped, "gain_unclamped"));
-      summary.controls["gain_of_delta_clamped_nats"] = finite_or_null(mean_figure(unclamped, "gain_clamped"));
+      summary.controls["gain_of_delta_unclamped_nats"] =
+          finite_or_null(mean_figure(unclamped, "gain_unclamped"));
+      summary.controls["gain_of_delta_clamped_nats"] =
+          finite_or_null(mean_figure(unclamped, "gain_clamped"));
     }
     const Results& random_features = results("random_features/" + name);
     if (!random_features.empty()) {
@@ -153,16 +162,17 @@ class Summariser {
     summary.controls["constraint_binds_on_examples"] = finite_or_null(binding_share());
   }
 
-  // Share of examples in which the row `none` (or the nearest rung) moves a defended feature.
+  // Share of examples in which the headline's attack under `none` (or the nearest rung that leaves
+  // a defended feature free to move) moves one; NaN where no such row says so.
   double binding_share() {
-    for (const char* rung : {"none", "penalty", "encoder_published", "encoder", "encoder_decoder"}) {
-      RowSpec row = in_.spec.headline();
+    RowSpec row = in_.spec.headline();
+    for (const char* rung : {"none", "penalty", "encoder_published"}) {
       row.constraint = rung;
-      const Results& of_rung = results(row.name());
-      if (of_rung.empty()) continue;
-      double binding = 0;
-      for (const StoredResult& result : of_rung) binding += figure(result, "binding_features") > 0;
-      return binding / static_cast<double>(of_rung.size());
+      const std::vector<double> binding = figures(results(row.name()), "binding_features");
+      if (binding.empty()) continue;
+      const auto n_binding =
+          std::count_if(binding.begin(), binding.end(), [](double count) { return count > 0; });
+      return static_cast<double>(n_binding) / static_cast<double>(binding.size());
     }
     return kNotMeasured;
   }
@@ -173,27 +183,35 @@ class Summariser {
     input.budget = in_.spec.headline().budget;
     const RowSummary* row = find_row(summary.rows, input.row);
     input.n_valid = in_.n_valid;
-    input.recovered = row ? row->recovered : 0;
-    const double binding = binding_share();
-    input.binding_share = std::isfinite(binding) ? binding : 1;
     const RowSummary* power = find_row(summary.rows, "power/" + input.row);
-    input.has_power_failed = power && power->n_valid > 0 && power->rate < kNeededPower;
+    if (row) fill_recovery(*row, power, input);
+    input.n_clusters = count_clusters(results(input.row), in_.clusters);
+    input.binding_share = binding_share();
     input.above_random = above_random_;
     input.specificity = specificity_;
     input.shared_above_wrong = shared_above_wrong_;
     return input;
   }
 
-  static constexpr Estimate kUnmeasured{kNotMeasured, kNotMeasured, kNotMeasured};
   const SummaryInput& in_;
   std::map<std::string, Results> by_row_;
-  Estimate above_random_ = kUnmeasured, specificity_ = kUnmeasured, shared_above_wrong_ = kUnmeasured;
+  Estimate above_random_ = VerdictInput::kNoEstimate, specificity_ = VerdictInput::kNoEstimate,
+           shared_above_wrong_ = VerdictInput::kNoEstimate;
 };
 
 }  // namespace
 
-RowSummary summarise_row(RowSummary row, const Results& results, const std::vector<int64_t>& clusters) {
-  const std::map<int64_t, double> rates = rates_by_prompt(results);
+void fill_recovery(const RowSummary& row, const RowSummary* power, VerdictInput& input) {
+  input.recovered = row.recovered;
+  if (row.n_valid > 0) input.rate = {row.ci_low, row.ci_high};
+  const bool has_power = power && power->n_valid > 0, has_missed = row.recovered < row.n_valid;
+  input.is_power_measured = has_power || (row.n_valid > 0 && !has_missed);
+  input.has_power_failed = has_power && power->rate < kNeededPower;
+}
+
+RowSummary summarise_row(RowSummary row,
+                         const Results& results,
+                         const std::vector<int64_t>& clusters) {
   row.n_valid = static_cast<int64_t>(results.size());
   int64_t zero_reactivation = 0, rechecked = 0, disagree = 0;
   std::vector<double> steps, seconds, scores;
@@ -211,22 +229,11 @@ RowSummary summarise_row(RowSummary row, const Results& results, const std::vect
   if (results.empty()) return row;
   const double n = static_cast<double>(row.n_valid);
   row.rate = static_cast<double>(row.recovered) / n;
-  if (rates.size() == results.size()) {
-    const Interval interval = wilson(row.recovered, row.n_valid);
-    row.ci_low = interval.low;
-    row.ci_high = interval.high;
-  } else {  // several tries of a prompt are not independent
-    std::vector<double> values;
-    BootstrapOptions options;
-    for (const auto& [prompt, rate] : rates) {
-      values.push_back(rate);
-      options.clusters.push_back(clusters[static_cast<size_t>(prompt)]);
-    }
-    const Estimate estimate = bootstrap_mean(values, options);
-    row.ci_low = estimate.low;
-    row.ci_high = estimate.high;
-    row.extra["prompts"] = rates.size();
-  }
+  const Interval interval = recovery_interval(results, clusters);
+  row.ci_low = interval.low;
+  row.ci_high = interval.high;
+  const size_t n_prompts = rates_by_prompt(results).size();
+  if (n_prompts < results.size()) row.extra["prompts"] = n_prompts;
   row.drift_pre_l2 = mean_figure(results, "drift_pre_l2");
   row.drift_pre_rel = mean_figure(results, "drift_pre_rel");
   row.drift_post_l2 = mean_figure(results, "drift_post_l2");
@@ -242,11 +249,15 @@ RowSummary summarise_row(RowSummary row, const Results& results, const std::vect
   row.extra["score_mean"] = finite_or_null(mean(scores));
   row.extra["steps_mean"] = finite_or_null(mean(steps));
   const std::pair<const char*, const char*> more[] = {
-      {"decode_drift", "decode_drift"},      {"rmse", "drift_pre_rmse"},
-      {"linf", "drift_pre_linf"},            {"cosine_to_undo", "cosine_to_undo"},
-      {"share_in_span", "share_in_encoder_span"}, {"floor_violation", "floor_violation"},
+      {"decode_drift", "decode_drift"},
+      {"rmse", "drift_pre_rmse"},
+      {"linf", "drift_pre_linf"},
+      {"cosine_to_undo", "cosine_to_undo"},
+      {"share_in_span", "share_in_encoder_span"},
+      {"floor_violation", "floor_violation"},
       {"constraint_violation", "constraint_violation"}};
-  for (const auto& [name, source] : more) row.extra[name] = finite_or_null(mean_figure(results, source));
+  for (const auto& [name, source] : more)
+    row.extra[name] = finite_or_null(mean_figure(results, source));
   const std::vector<double> nll = figures(results, "answer_nll");
   row.extra["answer_perplexity"] = nll.empty() ? Json() : finite_or_null(std::exp(mean(nll)));
   row.extra["rechecked_float32"] = rechecked;

@@ -10,9 +10,13 @@
 namespace rebound {
 
 // Fills the figures of `head` from the row's results; `clusters` [prompt index] groups
-// near-duplicates for the interval of rows with several tries per prompt.
-RowSummary summarise_row(RowSummary head, const std::vector<StoredResult>& results,
+// near-duplicates for the interval (recovery_interval).
+RowSummary summarise_row(RowSummary head,
+                         const std::vector<StoredResult>& results,
                          const std::vector<int64_t>& clusters);
+
+// What the verdict takes from the headline row and from its power check (null: it did not run).
+void fill_recovery(const RowSummary& row, const RowSummary* power, VerdictInput& input);
 
 struct SummaryInput {
   const AuditSpec& spec;

@@ -33,6 +33,10 @@ struct TextCost {
 //  "top1_agreement", "intervals": {"ce_base": {"value", "ci_low", "ci_high"}, ...}}
 Json to_json(const TextCost& cost);
 
+// What defences are measured on, at most, unless a caller asks for more: the first contexts of the
+// text. Defences are chosen on later ones (fold_rates.h).
+inline constexpr int64_t kMeasuredContexts = 32;
+
 struct TextCostOptions {
   std::filesystem::path text;          // see sae/text_files.h; empty: data/text/heldout.txt.gz
   const ChatTemplate* chat = nullptr;  // for files of conversations

@@ -20,7 +20,7 @@ namespace rebound {
 struct UtilityOptions {
   // Change results. A number of 0 leaves that part out; so many are taken evenly from a file.
   std::filesystem::path text;       // empty: data/text/heldout.txt.gz
-  int64_t contexts = 32;            // the first ones, of 128 tokens
+  int64_t contexts = kMeasuredContexts;  // the first ones, of 128 tokens
   int64_t safe = 24;                // of the test split of xstest_safe
   int64_t max_new_tokens = 48;      // of an answer
   int64_t facts = 350;              // drawn of data/facts/relations.jsonl

@@ -1,6 +1,7 @@
 #include "rebound/model/config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "rebound/base/error.h"
 
@@ -30,6 +31,20 @@ void check_sizes(const ModelConfig& config) {
                      config.num_attention_heads);
 }
 
+bool is_positive_number(double value) { return std::isfinite(value) && value > 0; }
+
+void check_divisors(const RopeScaling& scaling, int64_t pairs) {
+  if (scaling.kind != RopeScaling::Kind::kDivisors) return;
+  const auto& divisors = scaling.divisors;
+  require<DataError>(static_cast<int64_t>(divisors.size()) == pairs &&
+                         std::all_of(divisors.begin(), divisors.end(), is_positive_number),
+                     "rope scaling: got ",
+                     divisors.size(),
+                     " factors, one for each pair of a head, expected ",
+                     pairs,
+                     " numbers > 0");
+}
+
 void check_rope(const ModelConfig& config) {
   const int64_t rotary = config.rotary_size();
   require<DataError>(config.rotary_dim >= 0 && rotary <= config.head_dim,
@@ -57,12 +72,20 @@ void check_rope(const ModelConfig& config) {
                      ", high_freq_factor ",
                      scaling.high_freq_factor,
                      ", expected a factor > 0 and high above low");
-  require<DataError>(scaling.kind != RopeScaling::Kind::kDivisors ||
-                         static_cast<int64_t>(scaling.divisors.size()) == rotary / 2,
-                     "rope_freqs.weight: got ",
-                     scaling.divisors.size(),
-                     " values, expected ",
-                     rotary / 2);
+  check_divisors(scaling, rotary / 2);
+  require<DataError>(is_positive_number(scaling.attention_factor) && scaling.beta_fast > 0 &&
+                         scaling.beta_slow > 0,
+                     "config.rope_scaling: got attention_factor ",
+                     scaling.attention_factor,
+                     ", beta_fast ",
+                     scaling.beta_fast,
+                     ", beta_slow ",
+                     scaling.beta_slow,
+                     ", expected all > 0");
+  require<DataError>(scaling.kind != RopeScaling::Kind::kYarn || config.rope_theta > 1,
+                     "config.rope_theta: got ",
+                     config.rope_theta,
+                     ", expected > 1 for yarn");
 }
 
 void check_layers(const ModelConfig& config) {
@@ -93,6 +116,17 @@ bool ModelConfig::has_sliding_layers() const {
   return std::any_of(layer_kinds.begin(), layer_kinds.end(), [](const LayerKind& kind) {
     return kind.is_sliding;
   });
+}
+
+std::string ModelConfig::position_limit() const {
+  const std::string limit = std::to_string(max_position_embeddings);
+  const int64_t longer = rope_scaling.long_positions;
+  return longer == 0 ? limit
+                     : concat(limit,
+                              " (up to ",
+                              longer,
+                              " the file has other rope factors, longrope's long ones, which are "
+                              "not implemented)");
 }
 
 void ModelConfig::validate() const {

@@ -24,13 +24,14 @@ enum class QkNorm {
   kWidth,  // all heads together
 };
 
-// Divides the frequencies of rotary positions; `rope_scaling` in config.json.
+// Divides the frequencies of rotary positions (rope.h); `rope_scaling` in config.json.
 struct RopeScaling {
   enum class Kind {
     kNone,
     kLinear,   // by factor
     kLlama3,   // long wavelengths by factor, short ones not, smooth between (Llama 3.1)
-    kDivisors  // by `divisors`: what GGUF stores for Llama 3.1 as rope_freqs.weight
+    kYarn,     // long wavelengths by factor, short ones not, a ramp over the pairs between
+    kDivisors  // by `divisors`: rope_freqs.weight of a GGUF file, or longrope's short factors
   };
   Kind kind = Kind::kNone;
   double factor = 1;
@@ -38,6 +39,13 @@ struct RopeScaling {
   double high_freq_factor = 4;
   int64_t original_max_position_embeddings = 8192;
   std::vector<double> divisors;  // [rotary_dim / 2]
+  // Of yarn: the ramp lies between the pairs that turn this often over the original length.
+  double beta_fast = 32;
+  double beta_slow = 1;
+  bool is_ramp_whole = true;    // its ends are pairs, not points between two
+  double attention_factor = 1;  // of cosines and sines: scores get its square
+  // Of longrope: the length up to which the long factors, which are not used, would hold.
+  int64_t long_positions = 0;
 };
 
 // How one layer attends.
@@ -90,6 +98,8 @@ struct ModelConfig {
   bool has_rope(int64_t layer) const { return !has_position_embeddings && kind_of(layer).has_rope; }
   bool has_sliding_layers() const;
   int64_t rotary_size() const { return rotary_dim ? rotary_dim : head_dim; }
+  // max_position_embeddings for messages, and what the file promises beyond it.
+  std::string position_limit() const;
 
   // Throws DataError naming the field: sizes positive, heads divisible, rotary size even, and no
   // size so large that its weights could not exist.

@@ -7,12 +7,13 @@
 
 #include "rebound/base/error.h"
 #include "rebound/io/dequantize.h"
+#include "rebound/model/rope.h"
 
 namespace rebound {
 namespace {
 
 // Keys of a family that this reader knows, behind "llama.".
-constexpr std::array<std::string_view, 26> kKnownKeys = {"attention.causal",
+constexpr std::array<std::string_view, 30> kKnownKeys = {"attention.causal",
                                                          "attention.head_count",
                                                          "attention.head_count_kv",
                                                          "attention.key_length",
@@ -32,9 +33,13 @@ constexpr std::array<std::string_view, 26> kKnownKeys = {"attention.causal",
                                                          "rope.dimension_count",
                                                          "rope.freq_base",
                                                          "rope.freq_base_swa",
+                                                         "rope.scaling.attn_factor",
                                                          "rope.scaling.factor",
                                                          "rope.scaling.finetuned",
+                                                         "rope.scaling.original_context_length",
                                                          "rope.scaling.type",
+                                                         "rope.scaling.yarn_beta_fast",
+                                                         "rope.scaling.yarn_beta_slow",
                                                          "tensor_data_layout",
                                                          "use_parallel_residual",
                                                          "vocab_size"};
@@ -113,35 +118,61 @@ void read_sizes(const Keys& keys, ModelConfig& config) {
   config.validate();  // before anything is sized by these
 }
 
+constexpr const char* kShortFactors = "rope_factors_short.weight";
+
+// Llama 3.1's divisors, or longrope's for texts up to the original length (rope_keys.h).
+void read_divisors(const TensorTable& tensors, const std::string& type, ModelConfig& config) {
+  const TensorView* longrope = tensors.find(kShortFactors);
+  const TensorView* divisors = longrope ? longrope : tensors.find("rope_freqs.weight");
+  if (!divisors) return;
+  const bool is_type_right = type == "none" || (longrope && type == "longrope");
+  require<DataError>(is_type_right && divisors->elements() == config.rotary_size() / 2,
+                     divisors->name,
+                     ": got shape ",
+                     shape_text(divisors->shape),
+                     " and rope.scaling.type ",
+                     quoted_name(type),
+                     ", expected [",
+                     config.rotary_size() / 2,
+                     "] and ",
+                     longrope ? "longrope" : "none");
+  RopeScaling& scaling = config.rope_scaling;
+  scaling.kind = RopeScaling::Kind::kDivisors;
+  const std::vector<float> values = to_float32(*divisors);
+  scaling.divisors.assign(values.begin(), values.end());
+  const int64_t original = scaling.original_max_position_embeddings;
+  if (!longrope || config.max_position_embeddings <= original) return;
+  scaling.long_positions = config.max_position_embeddings;
+  config.max_position_embeddings = original;
+}
+
 void read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   if (config.has_position_embeddings) return;
   config.rope_theta = keys.number("rope.freq_base", 10000.0);
   const int64_t rotary = keys.integer("rope.dimension_count", config.head_dim);
   config.rotary_dim = rotary == config.head_dim ? 0 : rotary;
-  const std::string scaling = keys.string("rope.scaling.type", "none");
-  require<DataError>(scaling == "none" || scaling == "linear",
+  const std::string type = keys.string("rope.scaling.type", "none");
+  RopeScaling& scaling = config.rope_scaling;
+  scaling.original_max_position_embeddings =
+      keys.integer("rope.scaling.original_context_length", config.max_position_embeddings);
+  scaling.attention_factor = keys.number("rope.scaling.attn_factor", 1.0);
+  if (type == "linear" || type == "yarn") {
+    scaling.kind = type == "linear" ? RopeScaling::Kind::kLinear : RopeScaling::Kind::kYarn;
+    scaling.factor = keys.number("rope.scaling.factor", 1.0);
+  }
+  if (type == "yarn") {
+    scaling.attention_factor *= yarn_attention(scaling.factor);
+    scaling.beta_fast = keys.number("rope.scaling.yarn_beta_fast", scaling.beta_fast);
+    scaling.beta_slow = keys.number("rope.scaling.yarn_beta_slow", scaling.beta_slow);
+  }
+  read_divisors(file, type, config);
+  require<DataError>(scaling.kind != RopeScaling::Kind::kNone || type == "none",
                      keys.name("rope.scaling.type"),
-                     ": got \"",
-                     scaling,
-                     "\", expected none or linear (others are not implemented)");
-  if (scaling == "linear") {
-    config.rope_scaling.kind = RopeScaling::Kind::kLinear;
-    config.rope_scaling.factor = keys.number("rope.scaling.factor", 1.0);
-  }
-  const TensorTable& tensors = file;
-  if (const TensorView* divisors = tensors.find("rope_freqs.weight")) {
-    require<DataError>(scaling == "none" && divisors->elements() == config.rotary_size() / 2,
-                       "rope_freqs.weight: got shape ",
-                       shape_text(divisors->shape),
-                       " and rope.scaling.type ",
-                       scaling,
-                       ", expected [",
-                       config.rotary_size() / 2,
-                       "] and none");
-    config.rope_scaling.kind = RopeScaling::Kind::kDivisors;
-    const std::vector<float> values = to_float32(*divisors);
-    config.rope_scaling.divisors.assign(values.begin(), values.end());
-  }
+                     ": got ",
+                     quoted_name(type),
+                     ", expected none, linear, yarn, or longrope with ",
+                     kShortFactors,
+                     " (others are not implemented)");
 }
 
 void set_sliding(ModelConfig& config, int64_t period) {

@@ -1,12 +1,14 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <sstream>
 
 #include "rebound/base/error.h"
 #include "rebound/model/config.h"
 #include "rebound/model/families.h"
 #include "rebound/model/family_keys.h"
+#include "rebound/model/text_tower.h"
 
 namespace rebound {
 namespace {
@@ -21,7 +23,14 @@ constexpr const char* kHarmlessKeys =
     "output_past pad_token_id pretraining_tp problem_type reorder_and_upcast_attn resid_pdrop "
     "return_dict rope_interleaved sep_token_id summary_activation summary_first_dropout "
     "summary_proj_to_labels summary_type summary_use_proj task_specific_params torch_dtype "
-    "transformers.js_config transformers_version unsloth_fixed unsloth_version use_cache";
+    "transformers.js_config transformers_version unsloth_fixed unsloth_version use_cache "
+    // Of generate(), which older files repeat in every part of a config.
+    "bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample "
+    "early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task "
+    "forced_bos_token_id forced_eos_token_id length_penalty min_length no_repeat_ngram_size "
+    "num_beam_groups num_beams num_return_sequences output_scores prefix remove_invalid_values "
+    "repetition_penalty return_dict_in_generate suppress_tokens temperature tokenizer_class top_k "
+    "top_p typical_p";
 
 void require_value(ObjectReader& config, const std::string& key, const Json& only) {
   const Json got = config.get<Json>(key, only);
@@ -36,15 +45,44 @@ void require_value(ObjectReader& config, const std::string& key, const Json& onl
                      " (other values are not implemented)");
 }
 
+void read_harmless_keys(ObjectReader& config, const char* keys) {
+  std::istringstream harmless(keys);
+  for (std::string key; harmless >> key;) config.get<Json>(key, Json());
+}
+
+void require_known_keys(const ObjectReader& config, const std::string& model_type) {
+  const std::vector<std::string> unknown = config.unknown_keys();
+  require<DataError>(unknown.empty(),
+                     config.where(),
+                     ": unknown key \"",
+                     unknown.empty() ? "" : unknown[0].substr(0, 80),
+                     "\" for model_type \"",
+                     model_type,
+                     "\" (a key that may change the arithmetic is never ignored)");
+}
+
 // What every family shares: keys without a meaning here, and keys of what no family does.
 void read_shared_keys(ObjectReader& config) {
-  std::istringstream harmless(kHarmlessKeys);
-  for (std::string key; harmless >> key;) config.get<Json>(key, Json());
+  read_harmless_keys(config, kHarmlessKeys);
   for (const char* key :
        {"add_cross_attention", "is_decoder", "is_encoder_decoder", "use_bidirectional_attention"}) {
     require_value(config, key, false);
   }
   require_value(config, "quantization_config", nullptr);
+}
+
+// The text part of a model that also sees images; nothing for others.
+std::optional<Json> read_image_wrapper(const Json& json) {
+  const ImageWrapper* wrapper = find_image_wrapper(json);
+  if (!wrapper) return std::nullopt;
+  ObjectReader config(json, "config.json");
+  for (const char* key : {"model_type", "text_config", "tie_word_embeddings"}) {
+    config.get<Json>(key, Json());
+  }
+  read_shared_keys(config);
+  read_harmless_keys(config, wrapper->own_keys);
+  require_known_keys(config, wrapper->model_type);
+  return text_config_of(*wrapper, json);
 }
 
 ModelConfig read_as(const Architecture& row, ObjectReader& config) {
@@ -112,25 +150,22 @@ std::string nearest_family(const std::string& model_type, const Json& json) {
 
 }  // namespace
 
-ModelConfig read_hugging_face_config(const Json& json) {
-  ObjectReader config(json, "config.json");
+ModelConfig read_hugging_face_config(const Json& given) {
   try {
+    const std::optional<Json> text = read_image_wrapper(given);
+    const Json& json = text ? *text : given;
+    ObjectReader config(json, text ? "config.json.text_config" : "config.json");
     const auto model_type = config.get<std::string>("model_type");
     const Architecture* row = find_architecture(model_type);
     require<DataError>(row != nullptr,
-                       "config.json.model_type: got \"",
+                       config.where(),
+                       ".model_type: got \"",
                        model_type.substr(0, 80),
                        "\", expected one of: ",
                        known_model_types(),
                        row ? "" : nearest_family(model_type.substr(0, 80), json));
     ModelConfig out = read_as(*row, config);
-    const std::vector<std::string> unknown = config.unknown_keys();
-    require<DataError>(unknown.empty(),
-                       "config.json: unknown key \"",
-                       unknown.empty() ? "" : unknown[0].substr(0, 80),
-                       "\" for model_type \"",
-                       model_type,
-                       "\" (a key that may change the arithmetic is never ignored)");
+    require_known_keys(config, model_type);
     out.validate();
     return out;
   } catch (const ConfigError& e) {

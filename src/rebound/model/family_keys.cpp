@@ -115,13 +115,15 @@ void read_llama_like(ObjectReader& config, ModelConfig& out, double eps = 1e-6) 
   out.tie_word_embeddings = config.get<bool>("tie_word_embeddings", false);
 }
 
-void read_llama(ObjectReader& config, ModelConfig& out) {
+void read_llama_with(ObjectReader& config, const RopeDefaults& rope, ModelConfig& out) {
   read_head_dim(config, out);
   read_llama_like(config, out);
   read_attention_bias(config, out);
   out.has_mlp_bias = config.get<bool>("mlp_bias", false);
-  read_rope_keys(config, {}, out);
+  read_rope_keys(config, rope, out);
 }
+
+void read_llama(ObjectReader& config, ModelConfig& out) { read_llama_with(config, {}, out); }
 
 void read_mistral(ObjectReader& config, ModelConfig& out) {
   read_head_dim(config, out);
@@ -154,9 +156,8 @@ void read_qwen3(ObjectReader& config, ModelConfig& out) {
 }
 
 void read_smollm3(ObjectReader& config, ModelConfig& out) {
-  read_llama(config, out);
+  read_llama_with(config, {.theta = 2e6}, out);
   out.tie_word_embeddings = config.get<bool>("tie_word_embeddings", true);
-  read_rope_keys(config, {.theta = 2e6}, out);
   const int64_t interval = config.get<int64_t>("no_rope_layer_interval", 4);
   require<DataError>(
       interval > 0, config.where(), ".no_rope_layer_interval: got ", interval, ", expected > 0");
@@ -226,8 +227,14 @@ void read_gemma3(ObjectReader& config, ModelConfig& out) {
 void read_phi3(ObjectReader& config, ModelConfig& out) {
   read_head_dim(config, out);
   read_llama_like(config, out, 1e-5);
-  read_rope_keys(config, {.can_be_partial = true}, out);
-  config.get<Json>("original_max_position_embeddings", Json());  // longrope's, which is refused
+  // Released files have these, always so.
+  for (const char* key : {"attention_bias", "mlp_bias", "lm_head_bias"}) require_false(config, key);
+  for (const char* key : {"full_attn_mod", "interpolate_factor"}) {
+    const int64_t value = config.get<int64_t>(key, 1);
+    require<DataError>(value == 1, config.where(), ".", key, ": got ", value, ", expected 1");
+  }
+  read_rope_keys(
+      config, {.can_be_partial = true, .original_positions = 4096, .yarn_is_longrope = true}, out);
   out.sliding_window = read_optional<int64_t>(config, "sliding_window", 0);
   set_sliding(out, [](int64_t) { return true; });
 }

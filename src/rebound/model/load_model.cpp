@@ -1,6 +1,7 @@
 #include <torch/torch.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -9,10 +10,10 @@
 #include "rebound/base/json.h"
 #include "rebound/io/gguf.h"
 #include "rebound/io/hub_cache.h"
-#include "rebound/io/safetensors.h"
 #include "rebound/model/config_gguf.h"
 #include "rebound/model/families.h"
 #include "rebound/model/read_weights.h"
+#include "rebound/model/text_tower.h"
 #include "rebound/model/transformer.h"
 #include "rebound/model/transformer_lens.h"
 
@@ -65,10 +66,21 @@ Parts load_gguf(const std::string& path, const ModelLoadOptions& options) {
   return read_parts(read_gguf_config(*file, row), weights, row);
 }
 
+// Whether the file has a head that is not a copy of its embedding: as in transformers it is used,
+// whatever tie_word_embeddings says.
+bool has_own_head(const TensorTable& tensors, const Architecture& row) {
+  const TensorView* head = tensors.find(row.head.hugging_face);
+  const TensorView* embed = tensors.find(row.embed.hugging_face);
+  if (!head || !embed) return false;
+  return head->dtype != embed->dtype || head->bytes != embed->bytes ||
+         std::memcmp(head->data, embed->data, head->bytes) != 0;
+}
+
 Parts load_folder(const std::string& path, const ModelLoadOptions& options) {
   ModelConfig config = config_of_folder(path);
-  const auto folder = std::make_shared<const SafetensorsFolder>(fs::path(path));
+  const auto folder = std::make_shared<const TextFolder>(fs::path(path));
   const Architecture& row = architecture_of(config.model_type);
+  if (has_own_head(*folder, row)) config.tie_word_embeddings = false;
   const WeightFile weights(*folder, FileFormat::kHuggingFace, row, form_in_file(options), folder);
   return read_parts(std::move(config), weights, row);
 }

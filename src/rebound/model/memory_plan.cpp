@@ -12,7 +12,7 @@
 
 #include "rebound/base/error.h"
 #include "rebound/io/gguf.h"
-#include "rebound/io/safetensors.h"
+#include "rebound/model/text_tower.h"
 
 namespace rebound {
 namespace {
@@ -78,7 +78,7 @@ std::string bytes_text(int64_t bytes) {
 
 WeightBytes WeightBytes::of(const std::string& path) {
   const int64_t rope = rope_bytes(read_config(path));
-  WeightBytes bytes = fs::is_directory(path) ? weight_bytes(SafetensorsFolder{fs::path(path)})
+  WeightBytes bytes = fs::is_directory(path) ? weight_bytes(TextFolder{fs::path(path)})
                                              : weight_bytes(GgufFile{fs::path(path)});
   for (int64_t* form : {&bytes.float32, &bytes.sixteen_bits, &bytes.stored}) *form += rope;
   return bytes;

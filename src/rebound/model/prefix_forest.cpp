@@ -42,7 +42,7 @@ at::Tensor PrefixForest::run(const Transformer& model, const Hooks& hooks) const
                      "prefix forest: got ",
                      deepest + 1,
                      " tokens, expected at most ",
-                     model.config().max_position_embeddings);
+                     model.config().position_limit());
   at::Tensor mask = at::full({n, n}, -std::numeric_limits<float>::infinity());
   float* cells = mask.data_ptr<float>();
   for (int64_t node = 0; node < n; ++node) {

@@ -106,7 +106,8 @@ Transformer::Transformer(ModelConfig config, ModelWeights weights)
   const auto table = [&](double theta, const RopeScaling& scaling) {
     return RopeTable(rope_frequencies(theta, config_.rotary_size(), scaling),
                      config_.max_position_embeddings,
-                     device);
+                     device,
+                     scaling.attention_factor);
   };
   rope_ = table(config_.rope_theta, config_.rope_scaling);
   if (config_.has_sliding_layers() && config_.rope_local_base_freq > 0) {
@@ -242,7 +243,7 @@ RunOutput Transformer::run(const TokenBatch& batch, const RunOptions& options) c
                      "prompt: got ",
                      longest,
                      " tokens, expected at most ",
-                     config_.max_position_embeddings);
+                     config_.position_limit());
   check_ids(batch.ids);
   require_sites(config_, options.hooks);
   const int64_t end =

@@ -185,11 +185,13 @@ at::Tensor WeightFile::bias(const WeightName& weight, int64_t layer, int64_t siz
 }
 
 void WeightFile::require_all_read(bool is_head_tied) const {
-  constexpr std::array<std::string_view, 6> kNeedless = {".attn.bias",
+  constexpr std::array<std::string_view, 8> kNeedless = {".attn.bias",
                                                          ".attn.masked_bias",
                                                          ".attention.bias",
                                                          ".attention.masked_bias",
                                                          ".rotary_emb.inv_freq",
+                                                         "rope_factors_long.weight",
+                                                         "rope_factors_short.weight",
                                                          "rope_freqs.weight"};
   for (const TensorView& view : tensors_.tensors()) {
     if (read_.count(view.name)) continue;

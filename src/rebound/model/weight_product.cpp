@@ -6,11 +6,21 @@
 #include <dnnl.hpp>
 #endif
 
+#include "rebound/model/one_row_product.h"
+
 namespace rebound {
 namespace {
 
 at::Tensor plain_product(const at::Tensor& x, const at::Tensor& weight) {
   return at::mm(x.to(weight.scalar_type()), weight.t()).to(at::kFloat);
+}
+
+bool is_one_row(const at::Tensor& x, const at::Tensor& weight) {
+  static const bool is_there = has_one_row_product();
+  const bool wants_gradient =
+      at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  return is_there && x.size(0) == 1 && weight.scalar_type() == at::kBFloat16 && weight.is_cpu() &&
+         x.is_cpu() && weight.is_contiguous() && !wants_gradient;
 }
 
 #ifdef REBOUND_HAS_DNNL
@@ -75,6 +85,7 @@ class Product : public torch::autograd::Function<Product> {
 }  // namespace
 
 at::Tensor weight_product(const at::Tensor& x, const at::Tensor& weight) {
+  if (is_one_row(x, weight)) return one_row_product(x, weight);
 #ifdef REBOUND_HAS_DNNL
   if (is_fast(x, weight)) {
     return x.requires_grad() && at::GradMode::is_enabled() ? Product::apply(x, weight, true)

@@ -9,6 +9,8 @@
 #include "rebound/base/error.h"
 #include "rebound/base/parallel.h"
 #include "rebound/model/decoder.h"
+#include "rebound/recover/drift_scale.h"
+#include "rebound/recover/norms.h"
 
 namespace rebound {
 namespace {
@@ -16,18 +18,29 @@ namespace {
 // The examples of one thread: attacked ones first, their twins behind them.
 class TwinRun {
  public:
-  TwinRun(const Transformer& model, const ClampPlan& plan, const std::vector<std::vector<int64_t>>& prompts, at::Tensor delta,
-          Span projected, bool has_twin)
-      : plan_(plan), delta_(std::move(delta)), n_(delta_.size(0)), projected_(projected), has_twin_(has_twin) {
+  TwinRun(const Transformer& model,
+          const ClampPlan& plan,
+          const std::vector<std::vector<int64_t>>& prompts,
+          at::Tensor delta,
+          Span projected,
+          bool has_twin)
+      : plan_(plan),
+        delta_(std::move(delta)),
+        n_(delta_.size(0)),
+        projected_(projected),
+        has_twin_(has_twin) {
     std::vector<int64_t> first;
     for (const auto& prompt : prompts) first.push_back(static_cast<int64_t>(prompt.size()) - 1);
     first_ = at::tensor(first, at::kLong).to(delta_.device()).unsqueeze(1);
     for (const auto& clamp : plan.clamps()) {
-      bases_.push_back(projected == Span::kNone ? at::Tensor() : protected_basis(*clamp, projected));
+      bases_.push_back(projected == Span::kNone ? at::Tensor()
+                                                : protected_basis(*clamp, projected));
+      square_gain_.push_back(reading_gain(*clamp) * reading_gain(*clamp));
     }
     const at::Tensor zero = at::zeros({n_}, delta_.options().dtype(at::kDouble));
     shift_ = zero.clone();
     reference_ = zero.clone();
+    square_scale_ = zero.clone();
     effective_ = zero.clone();
     after_ = zero.clone();
     is_alive_ = at::ones({n_}, delta_.options().dtype(at::kBool));
@@ -40,9 +53,8 @@ class TwinRun {
   AttackedAnswers finish(const AttackedAnswerOptions& options) {
     Hooks hooks;
     for (size_t i = 0; i < plan_.size(); ++i) {
-      hooks.edits[plan_.clamps()[i]->site()] = [this, i](const at::Tensor& value, const Rows& rows) {
-        return edit(i, value, rows);
-      };
+      hooks.edits[plan_.clamps()[i]->site()] =
+          [this, i](const at::Tensor& value, const Rows& rows) { return edit(i, value, rows); };
     }
     AttackedAnswers answers;
     answers.tokens.resize(static_cast<size_t>(n_));
@@ -55,12 +67,14 @@ class TwinRun {
     }
     if (!has_twin_) {
       const double not_measured = std::numeric_limits<double>::quiet_NaN();
-      answers.drift_rel = answers.norm = answers.norm_after = std::vector<double>(static_cast<size_t>(n_), not_measured);
+      answers.drift_rel = answers.norm = answers.norm_after =
+          std::vector<double>(static_cast<size_t>(n_), not_measured);
       return answers;
     }
+    const at::Tensor drift =
+        relative_or_nan(shift_.sqrt(), reference_.sqrt(), square_scale_.sqrt());
     for (int64_t i = 0; i < n_; ++i) {
-      const double reference = reference_[i].item<double>();
-      answers.drift_rel.push_back(std::sqrt(shift_[i].item<double>() / std::max(reference, 1e-24)));
+      answers.drift_rel.push_back(drift[i].item<double>());
       answers.norm.push_back(std::sqrt(effective_[i].item<double>()));
       answers.norm_after.push_back(std::sqrt(after_[i].item<double>()));
     }
@@ -68,7 +82,9 @@ class TwinRun {
   }
 
  private:
-  void keep_tokens(const at::Tensor& chosen, const AttackedAnswerOptions& options, const Decoder& decoder,
+  void keep_tokens(const at::Tensor& chosen,
+                   const AttackedAnswerOptions& options,
+                   const Decoder& decoder,
                    AttackedAnswers& answers) {
     const int64_t most = model_->config().max_position_embeddings;
     for (int64_t i = 0; i < n_; ++i) {
@@ -89,20 +105,25 @@ class TwinRun {
     const at::Tensor index = rows.position.narrow(0, 0, n_) - first_;  // [n, r]
     const at::Tensor is_protected = (index >= 0) & rows.is_real.narrow(0, 0, n_);
     const at::Tensor is_perturbed = is_protected & (index < delta_.size(2));
-    const at::Tensor safe = index.clamp(0, delta_.size(2) - 1).unsqueeze(-1).expand({-1, -1, delta_.size(3)});
-    const at::Tensor mine = delta_.select(1, static_cast<int64_t>(i)).gather(1, safe) * is_perturbed.unsqueeze(-1);
+    const at::Tensor safe =
+        index.clamp(0, delta_.size(2) - 1).unsqueeze(-1).expand({-1, -1, delta_.size(3)});
+    const at::Tensor mine =
+        delta_.select(1, static_cast<int64_t>(i)).gather(1, safe) * is_perturbed.unsqueeze(-1);
     at::Tensor moved = attacked + mine;
     if (!has_twin_) return moved;
     const at::Tensor twin = clamped.narrow(0, n_, n_);
     if (projected_ != Span::kNone) {
-      moved = at::where(is_protected.unsqueeze(-1), twin + project_out(moved - twin, bases_[i]), moved);
+      moved =
+          at::where(is_protected.unsqueeze(-1), twin + project_out(moved - twin, bases_[i]), moved);
     }
     const at::Tensor counted = is_protected & is_alive_.unsqueeze(1);
     const auto total = [&](const at::Tensor& x, const at::Tensor& mask) {
       return (x.square().sum(-1) * mask).sum(1).to(at::kDouble);
     };
     shift_ += total(clamp.read(moved) - clamp.read(twin), counted);
-    reference_ += total(clamp.read(twin), counted);
+    const at::Tensor reference = total(clamp.read(twin), counted);
+    reference_ += reference;
+    square_scale_ += at::maximum(reference, square_gain_[i] * total(twin, counted));
     effective_ += total(moved - attacked, counted);
     after_ += total(moved - attacked, counted & ~is_perturbed);
     return at::cat({moved, twin});
@@ -115,27 +136,35 @@ class TwinRun {
   bool has_twin_;
   const Transformer* model_ = nullptr;
   TokenBatch batch_;
-  at::Tensor first_, is_alive_;                         // [n, 1], [n]
-  at::Tensor shift_, reference_, effective_, after_;    // [n] float64, squared norms
+  at::Tensor first_, is_alive_;                                      // [n, 1], [n]
+  at::Tensor shift_, reference_, square_scale_, effective_, after_;  // [n] float64, squared norms
   std::vector<at::Tensor> bases_;
+  std::vector<double> square_gain_;  // of each site's readings
 };
 
-}  // namespace
+struct GenerationInput {
+  const Transformer& model;
+  const ClampPlan& plan;
+  Span projected;
+};
 
-AttackedAnswers generate_attacked(const Transformer& model, const ClampPlan& plan,
-                                  const std::vector<std::vector<int64_t>>& prompts, const at::Tensor& delta,
-                                  Span projected, const AttackedAnswerOptions& options) {
-  require<ConfigError>(options.has_twin || projected == Span::kNone,
-                       "answers under attack: got a projection without a defended twin, expected the twin (it gives h_def)");
-  const at::NoGradGuard no_grad;
+// The examples shared out among the threads.
+AttackedAnswers generate_parts(const GenerationInput& in,
+                               const std::vector<std::vector<int64_t>>& prompts,
+                               const at::Tensor& delta,
+                               const AttackedAnswerOptions& options) {
   const int64_t n = delta.size(0), count = std::min(worker_count(), n);
   std::vector<AttackedAnswers> parts(static_cast<size_t>(count));
   run_parts(count, [&](int64_t i) {
     const at::NoGradGuard no_grad_here;
     const int64_t first = n * i / count, end = n * (i + 1) / count;
-    parts[static_cast<size_t>(i)] =
-        TwinRun(model, plan, {prompts.begin() + first, prompts.begin() + end}, delta.slice(0, first, end), projected, options.has_twin)
-            .finish(options);
+    parts[static_cast<size_t>(i)] = TwinRun(in.model,
+                                            in.plan,
+                                            {prompts.begin() + first, prompts.begin() + end},
+                                            delta.slice(0, first, end),
+                                            in.projected,
+                                            options.has_twin)
+                                        .finish(options);
   });
   AttackedAnswers all;
   for (const AttackedAnswers& part : parts) {
@@ -144,7 +173,63 @@ AttackedAnswers generate_attacked(const Transformer& model, const ClampPlan& pla
     all.norm.insert(all.norm.end(), part.norm.begin(), part.norm.end());
     all.norm_after.insert(all.norm_after.end(), part.norm_after.begin(), part.norm_after.end());
   }
+  all.scale.assign(static_cast<size_t>(n), 1.0);
   return all;
+}
+
+// Answers whose perturbation is over the budget, once more with less of delta, until none is. The
+// norm is nearly proportional to delta while the tokens stay the same.
+void shrink_to_budget(const GenerationInput& in,
+                      const std::vector<std::vector<int64_t>>& prompts,
+                      const at::Tensor& delta,
+                      const AttackedAnswerOptions& options,
+                      AttackedAnswers& answers) {
+  constexpr int kMostRounds = 8;
+  constexpr double kAim = 1 - 1e-5, kLaterAim = 1 - 5e-3;  // below the budget
+  for (int round = 0; round < kMostRounds; ++round) {
+    std::vector<int64_t> over;
+    std::vector<float> factors;
+    std::vector<std::vector<int64_t>> theirs;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      if (answers.is_within(i, options.budget) || !std::isfinite(answers.norm[i])) continue;
+      answers.scale[i] *= (round == 0 ? kAim : kLaterAim) * options.budget / answers.norm[i];
+      over.push_back(static_cast<int64_t>(i));
+      factors.push_back(static_cast<float>(answers.scale[i]));
+      theirs.push_back(prompts[i]);
+    }
+    if (over.empty()) return;
+    const at::Tensor mine = delta.index_select(0, at::tensor(over, at::kLong).to(delta.device()));
+    const at::Tensor factor = at::tensor(factors).to(delta.device());
+    const AttackedAnswers again =
+        generate_parts(in, theirs, mine * per_example(factor, mine), options);
+    for (size_t k = 0; k < over.size(); ++k) {
+      const size_t i = static_cast<size_t>(over[k]);
+      answers.tokens[i] = again.tokens[k];
+      answers.drift_rel[i] = again.drift_rel[k];
+      answers.norm[i] = again.norm[k];
+      answers.norm_after[i] = again.norm_after[k];
+    }
+  }
+}
+
+}  // namespace
+
+AttackedAnswers generate_attacked(const Transformer& model,
+                                  const ClampPlan& plan,
+                                  const std::vector<std::vector<int64_t>>& prompts,
+                                  const at::Tensor& delta,
+                                  Span projected,
+                                  const AttackedAnswerOptions& options) {
+  require<ConfigError>(options.has_twin || projected == Span::kNone,
+                       "answers under attack: got a projection without a defended twin, expected "
+                       "the twin (it gives h_def)");
+  const at::NoGradGuard no_grad;
+  const GenerationInput in{model, plan, projected};
+  AttackedAnswers answers = generate_parts(in, prompts, delta, options);
+  if (options.budget > 0 && projected != Span::kNone) {
+    shrink_to_budget(in, prompts, delta, options, answers);
+  }
+  return answers;
 }
 
 }  // namespace rebound

@@ -46,7 +46,7 @@ CrossSolution solve_published(const CrossProblem& problem, const CrossSolverOpti
   first.objective.prefix = 2;
   first.budget = stages.budget_first;
   first.max_steps = stages.steps_first;
-  first.lr = 0.08;
+  first.lr = stages.lr_first;
   first.rows = CrossRows::kFirst;
   const CrossSolution opening = solve_cross(problem, rung, first);
 
@@ -55,7 +55,7 @@ CrossSolution solve_published(const CrossProblem& problem, const CrossSolverOpti
   second.objective.anti_refusal = 0.1;
   second.budget = stages.budget_answer;
   second.max_steps = stages.steps_answer;
-  second.lr = 0.03;
+  second.lr = stages.lr_answer;
   second.rows = CrossRows::kAfterFirst;
   second.fixed = opening.delta;
   CrossSolution solution = solve_cross(problem, rung, second);

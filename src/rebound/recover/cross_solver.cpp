@@ -3,11 +3,12 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
 #include "rebound/base/error.h"
 #include "rebound/base/parallel.h"
 #include "rebound/recover/cross_search.h"
+#include "rebound/recover/drift_scale.h"
 #include "rebound/recover/norms.h"
 
 namespace rebound {
@@ -17,11 +18,9 @@ namespace {
 // is nothing but rounding. [batch]
 at::Tensor squared_scale(const CrossProblem& problem, const ClampedSite& site) {
   const at::Tensor mask = problem.is_real().unsqueeze(-1);
-  const at::Tensor columns = site.clamp->read_columns();
-  const double spread =
-      columns.square().sum().item<double>() / static_cast<double>(columns.size(0));
-  return at::maximum((site.read_def * mask).square().sum({1, 2}),
-                     spread * (site.h_def * mask).square().sum({1, 2}));
+  return at::maximum(
+      (site.read_def * mask).square().sum({1, 2}),
+      (site.h_def * mask).square().sum({1, 2}) * std::pow(reading_gain(*site.clamp), 2));
 }
 
 }  // namespace
@@ -45,9 +44,7 @@ at::Tensor relative_drift(const CrossProblem& problem, const std::vector<at::Ten
     defended = defended + (site.read_def * problem.is_real().unsqueeze(-1)).square().sum({1, 2});
     scale = scale + squared_scale(problem, site);
   }
-  constexpr double kNothing = 1e-3;  // of the scale; below it a ratio means nothing
-  const at::Tensor is_defined = defended.sqrt() > kNothing * scale.sqrt();
-  return at::where(is_defined, shift / defended.sqrt(), std::numeric_limits<float>::quiet_NaN());
+  return relative_or_nan(shift, defended.sqrt(), scale.sqrt());
 }
 
 at::Tensor scaled_to_budget(const CrossProblem& problem,

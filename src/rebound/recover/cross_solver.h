@@ -83,9 +83,9 @@ struct CrossSolverOptions {
   int64_t lsmr_iterations = 30;
   int64_t newton_steps = 4;
   double newton_tolerance = 1e-3;  // drift at which corrections end, relative to the penalty's scale
-  // At most so many searched together on one thread; fewer when every thread gets some. Changes cost only: a product
-  // packs its weights once for all of them.
-  int64_t examples_at_once = 12;
+  // At most so many searched together on one thread; fewer when every thread gets some. Changes
+  // cost only: 200 rows are enough for a product, and more leave the cache (bench/recover).
+  int64_t examples_at_once = 4;
   std::function<void(int64_t steps)> on_progress;  // called with steps done, from several threads
   // Changes cost only: score, drift and norm of every step, before its update, are kept.
   bool keep_trace = false;
@@ -109,10 +109,12 @@ struct CrossSolution {
 CrossSolution solve_cross(const CrossProblem& problem, const CrossRung& rung, const CrossSolverOptions& options);
 
 // The published two stages: the first row alone towards the first tokens, then the rows of the answer
-// with the first stage's delta kept. Budgets and steps of both stages; 20 and 80 steps published.
+// with the first stage's delta kept. Steps, budgets and step sizes of both stages, as published; those
+// of the options are not read.
 struct PublishedStages {
   int64_t steps_first = 20, steps_answer = 80;
   double budget_first = 30, budget_answer = 40;
+  double lr_first = 0.08, lr_answer = 0.03;
 };
 CrossSolution solve_published(const CrossProblem& problem, const CrossSolverOptions& options,
                               const PublishedStages& stages);

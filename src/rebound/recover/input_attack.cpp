@@ -7,6 +7,7 @@
 
 #include "rebound/base/error.h"
 #include "rebound/base/shape.h"
+#include "rebound/recover/drift_scale.h"
 
 namespace rebound {
 namespace {
@@ -71,7 +72,10 @@ void SuffixProblem::record_defended(const std::vector<int64_t>& forced) {
   for (const auto& clamp : plan_->clamps()) {
     const at::Tensor h_def = values.at(clamp->site())[0].slice(0, n_ids - n_rows());
     read_def_.push_back(clamp->read(h_def));
-    least_norm_.push_back(1e-6 * h_def.norm().item<double>());
+    const double norm = h_def.norm().item<double>();
+    least_norm_.push_back(1e-6 * norm);
+    square_scale_ += std::max(read_def_.back().square().sum().item<double>(),
+                              std::pow(reading_gain(*clamp) * norm, 2));
   }
 }
 
@@ -111,7 +115,13 @@ at::Tensor SuffixProblem::relative_drift(const SuffixRun& run) const {
     shift = shift + (run.reading[i] - read_def_[i]).square().sum({1, 2});
     defended += read_def_[i].square().sum().item<double>();
   }
-  return shift.sqrt() / std::max(std::sqrt(defended), 1e-12);
+  return relative_or_nan(shift.sqrt(),
+                         at::full_like(shift, std::sqrt(defended)),
+                         at::full_like(shift, std::sqrt(square_scale_)));
+}
+
+double SuffixProblem::least_reading() const {
+  return kNextToNothing * std::sqrt(square_scale_);
 }
 
 at::Tensor SuffixProblem::squared_drift(const SuffixRun& run) const {

@@ -67,8 +67,11 @@ class SuffixProblem {
   // give.
   SuffixRun run(const at::Tensor& suffix) const;
 
-  // |shift| / |defended|, all sites and rows together; [batch].
+  // |shift| / |defended|, all sites and rows together; [batch]. NaN where the defended readings are
+  // next to nothing (drift_scale.h).
   at::Tensor relative_drift(const SuffixRun& run) const;
+  // The norm above which a defended reading is something, all sites and rows together.
+  double least_reading() const;
   // Mean over sites of |shift|^2 / |defended|^2; [batch]. |defended| counts at least 1e-6 times the
   // norm of the defended residual, since a reading that a clamp removes is nothing but rounding.
   at::Tensor squared_drift(const SuffixRun& run) const;
@@ -89,13 +92,14 @@ class SuffixProblem {
   at::Tensor targets_;  // [rows] int64
   std::vector<at::Tensor> read_def_;
   std::vector<double> least_norm_;  // of each site's defended reading in squared_drift
+  double square_scale_ = 0;         // of the readings, see drift_scale.h
 };
 
 struct SuffixAttack {
   at::Tensor suffix;            // [n_suffix, d_model]
   std::vector<int64_t> tokens;  // of a hard suffix, else empty
   double score = 0;             // mean log-probability of the target
-  double drift_rel = 0;         // SuffixProblem::relative_drift
+  double drift_rel = 0;         // SuffixProblem::relative_drift, perhaps NaN
   bool is_won = false;          // every target token is the greedy choice
   Termination termination = Termination::kMaxSteps;
   int64_t steps = 0;         // updates made

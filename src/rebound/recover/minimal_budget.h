@@ -7,7 +7,8 @@
 // 2. Bisection of the norm on a logarithmic scale from half of that, with the solver's attack at
 //    each round: a win lowers `high` to the norm it took, a loss raises `low`.
 //
-// What is known is that the result wins: it is an upper bound on the true minimum.
+// What is known is that the result wins: it is an upper bound on the true minimum. Where the search
+// runs in rounded numbers a win counts only where it is one in the exact problem, too.
 #pragma once
 
 #include <vector>
@@ -22,13 +23,18 @@ struct MinimalBudgetOptions {
   int64_t linear_steps = 8;
   int64_t rounds = 2;       // of bisection
   int64_t max_steps = 20;   // of the solver in each round
-  double lr = 0.1;          // at most; a step is kept below half the norm searched
+  double lr = 0.1;          // at most; each example's is kept below half the norm searched
+  const Problem* exact = nullptr;  // the same examples in float32; null: the problem is exact itself
   void validate() const;
 };
 
-// [batch]; infinity where nothing under the cap won.
-std::vector<double> minimal_budgets(const Problem& problem,
-                                    const Constraint& constraint,
-                                    const MinimalBudgetOptions& options);
+struct MinimalBudgets {
+  std::vector<double> norm;   // [batch]; infinity where nothing under the cap won
+  std::vector<bool> is_lost;  // [batch] something won, but nothing that wins in the exact problem
+};
+
+MinimalBudgets minimal_budgets(const Problem& problem,
+                               const Constraint& constraint,
+                               const MinimalBudgetOptions& options);
 
 }  // namespace rebound

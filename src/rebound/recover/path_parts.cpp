@@ -17,6 +17,15 @@ std::vector<double> to_vector(const at::Tensor& tensor) {
   return {values.data_ptr<double>(), values.data_ptr<double>() + values.numel()};
 }
 
+// At the norm of the whole; a part that is nothing but rounding beside it stays nothing.
+at::Tensor norm_matched(const at::Tensor& part, const at::Tensor& whole) {
+  constexpr double kRounding = 1e-4;  // of the whole
+  std::vector<int64_t> sizes(static_cast<size_t>(part.dim()), 1);
+  sizes[0] = part.size(0);
+  const at::Tensor is_part = norms_of(part) > kRounding * norms_of(whole);
+  return at::where(is_part.view(sizes), with_norm_of(part, whole), at::zeros_like(part));
+}
+
 at::Tensor sum_of(const PathSplit& split, size_t subset) {
   at::Tensor sum = at::zeros_like(split.whole);
   for (size_t i = 0; i < split.parts.size(); ++i) {
@@ -60,7 +69,7 @@ at::Tensor with_norm_of(const at::Tensor& x, const at::Tensor& reference) {
 std::vector<at::Tensor> path_variants(const PathSplit& split) {
   std::vector<at::Tensor> variants;
   for (size_t subset = 0; subset < kSubsets; ++subset) variants.push_back(sum_of(split, subset));
-  for (const at::Tensor& part : split.parts) variants.push_back(with_norm_of(part, split.whole));
+  for (const at::Tensor& part : split.parts) variants.push_back(norm_matched(part, split.whole));
   variants.push_back(split.top);
   variants.push_back(split.whole - split.top);
   variants.push_back(split.random);

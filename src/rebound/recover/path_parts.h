@@ -5,8 +5,9 @@
 //   residual   what is left            outside the dictionary
 //
 // Each is replayed alone under the same clamps, knocked out of the whole, replayed at the norm of
-// the whole, and given its Shapley value of the score over the parts. How a perturbation is split
-// is the business of path_attribution.h (one site) and cross_path.h (several).
+// the whole (a part below 1e-4 of it is rounding and stays zero), and given its Shapley value of
+// the score over the parts. How a perturbation is split is the business of path_attribution.h (one
+// site) and cross_path.h (several).
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -28,6 +28,7 @@ class Run {
     delta_ = options.is_shared ? at::zeros({1, 1, d}, floats) : at::zeros({n, rows, d}, floats);
     adam_ = {at::zeros_like(delta_), at::zeros_like(delta_)};
     alive_ = at::arange(n, floats.dtype(at::kLong));
+    if (options.lrs.defined()) lrs_ = options.lrs.to(floats.device()).view({n, 1, 1});
     n_each_ = n / static_cast<int64_t>(constraints.size());
     cut_blocks();
     solution_.delta = delta_.clone();
@@ -103,7 +104,8 @@ class Run {
     });
     const at::Tensor square =
         by_block([&](const Block& block) { return square_of(block, block.of(filtered)); });
-    delta_ = delta_ - options_.lr * adam_.direction(filtered, square, step + 1, options_.adam);
+    const at::Tensor direction = adam_.direction(filtered, square, step + 1, options_.adam);
+    delta_ = delta_ - (lrs_.defined() ? lrs_ * direction : options_.lr * direction);
     if (!options_.is_shared) delta_ = delta_ * problem_.perturbed.unsqueeze(-1);
     const at::Tensor projected =
         by_block([&](const Block& block) { return block.constraint->project(block.of(delta_)); });
@@ -179,6 +181,7 @@ class Run {
     cut_blocks();
     if (options_.is_shared) return;
     delta_ = delta_.index_select(0, index);
+    if (lrs_.defined()) lrs_ = lrs_.index_select(0, index);
     adam_.select(index);
   }
 
@@ -201,6 +204,7 @@ class Run {
   int64_t n_each_ = 0;  // examples under each constraint, at the start
   std::vector<Block> blocks_;
   at::Tensor delta_, alive_;
+  at::Tensor lrs_;  // [alive, 1, 1]; undefined: options_.lr
   Adam adam_;
   Solution solution_;
 };
@@ -222,6 +226,8 @@ void SolverOptions::validate() const {
   require<ConfigError>(
       max_steps >= 0, "SolverOptions.max_steps: got ", max_steps, ", expected >= 0");
   require<ConfigError>(lr > 0, "SolverOptions.lr: got ", lr, ", expected > 0");
+  require<ConfigError>(!lrs.defined() || !is_shared,
+                       "SolverOptions.lrs: got them with a shared delta, expected lr");
 }
 
 at::Tensor capped(const at::Tensor& delta, const at::Tensor& budget) {

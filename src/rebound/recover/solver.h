@@ -33,6 +33,7 @@ struct SolverOptions {
   // Changes results.
   int64_t max_steps = 100;
   double lr = 0.1;
+  at::Tensor lrs;  // [batch] one for each example in place of `lr`; usually undefined
   AdamOptions adam;
   StopRule stop = StopRule::kNever;
   bool is_shared = false;  // one delta for the whole batch

@@ -15,15 +15,18 @@ namespace {
 
 struct Outcome {
   double recovered = 0, tries = 0;
-  int64_t cluster = 0;
+  std::string cluster;
 
   double rate() const { return recovered / tries; }
 };
 using Outcomes = std::map<std::string, Outcome>;  // by id
 
-int64_t cluster_of(const StoredExample& example) {
-  const Json cluster = example.extra.is_object() ? example.extra.value("cluster", Json()) : Json();
-  return cluster.is_number_integer() ? cluster.get<int64_t>() : example.prompt;
+// Clusters are numbered within their set of requests, where there are sets.
+std::string cluster_of(const StoredExample& example) {
+  const Json extra = example.extra.is_object() ? example.extra : Json::object();
+  const Json cluster = extra.value("cluster", Json());
+  if (!cluster.is_number_integer()) return concat("prompt ", example.prompt);
+  return concat(extra.value("set", ""), " ", cluster.get<int64_t>());
 }
 
 std::map<std::string, Outcomes> outcomes_of(const ReportInput& input) {
@@ -47,6 +50,7 @@ RowComparison compare_row(const Outcomes& first, const Outcomes& second) {
   RowComparison comparison;
   std::vector<double> a, b;
   BootstrapOptions options;
+  std::map<std::string, int64_t> clusters;
   int64_t gained = 0, lost = 0;
   bool is_single = true;
   for (const auto& [id, outcome] : first) {
@@ -57,7 +61,8 @@ RowComparison compare_row(const Outcomes& first, const Outcomes& second) {
     }
     a.push_back(outcome.rate());
     b.push_back(other->second.rate());
-    options.clusters.push_back(outcome.cluster);
+    const auto number = static_cast<int64_t>(clusters.size());
+    options.clusters.push_back(clusters.emplace(outcome.cluster, number).first->second);
     is_single = is_single && outcome.tries == 1 && other->second.tries == 1;
     gained += b.back() > a.back();
     lost += a.back() > b.back();

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "rebound/audit/summary.h"
 
@@ -24,9 +25,11 @@ bool is_count(const Json& value) {
 }
 
 std::string show_estimate(const Json& value) {
-  const double low = figure_number(value, "ci_low"), high = figure_number(value, "ci_high");
+  const double low = figure_number(value, "ci_low");
+  double high = figure_number(value, "ci_high");
   const std::string middle = show_json(value.at("value"));
   if (std::isnan(low) && std::isnan(high)) return middle;
+  if (std::isnan(high)) high = std::numeric_limits<double>::infinity();  // JSON has no such number
   return concat(middle, " [", show(low), ", ", show(high), "]");
 }
 

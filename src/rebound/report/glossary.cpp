@@ -30,18 +30,19 @@ const std::vector<Term>& glossary() {
        {"recovery"}},
       {"interval",
        "95 % interval",
-       "Wilson's interval of the share; where a prompt has several tries, a bootstrap over "
-       "clusters of "
-       "near-duplicate prompts.",
+       "Wilson's interval of the share. Where prompts are near-duplicates or have several tries, a "
+       "bootstrap over their clusters; near 0 and 1 wider, for clusters of a kind that was not "
+       "drawn.",
        {"95 % interval"}},
       {"verdict",
        "verdict",
        "The first of these rules that holds. Undetermined: too few flips, or a constraint that "
        "does not bind, or a "
-       "failed power check. Bottleneck: recovery at most 10 %, by its upper bound. Handle: clearly "
-       "above random, and specific. "
+       "failed power check. Bottleneck: recovery at most 10 %, by its upper bound, of an attack "
+       "that "
+       "finds planted leaks. Handle: clearly above random, and specific. "
        "Non-specific: clearly above random, but anything else is as easily written. Partial: "
-       "everything else.",
+       "everything else, also where a figure that decides was not measured.",
        {}},
       {"headline",
        "headline row",
@@ -60,8 +61,9 @@ const std::vector<Term>& glossary() {
        {"drift pre", "drift post", "drift pre l2", "drift post l2", "drift generating", "drift"}},
       {"norm",
        "norm",
-       "Length of the perturbation; norm rel is over the length of the defended residual.",
-       {"norm rel", "median norm", "norm"}},
+       "Length of the perturbation; norm rel is over the length of the defended residual, norm "
+       "generating is that of the whole answer as it was given.",
+       {"norm rel", "norm generating", "median norm", "norm"}},
       {"budget", "budget", "The largest norm that a perturbation may have.", {"budget"}},
       {"minimal-budget",
        "minimal budget",
@@ -83,7 +85,9 @@ const std::vector<Term>& glossary() {
        "specificity",
        "What it costs to inject something else over what recovery costs, per nat of gap, by "
        "prompt. Near 1: this "
-       "budget writes anything; clearly above 1: the behaviour is nearer than other things.",
+       "budget writes anything; clearly above 1: the behaviour is nearer than other things. A "
+       "search "
+       "that found nothing bounds it from one side; ∞: without bound.",
        {"specificity per nat", "specificity"}},
       {"control",
        "control",

@@ -172,7 +172,8 @@ std::string meaning_of_verdict(const std::string& verdict) {
            "survived.";
   }
   if (verdict == "partial")
-    return "Some of the behaviour comes back, or the controls that would decide were not run.";
+    return "What would decide was not measured, or what comes back is not clearly more than random "
+           "directions bring back.";
   return "";
 }
 

@@ -87,6 +87,7 @@ const std::vector<RowFigure>& row_figures() {
        [](const RowSummary& row) { return row.zero_reactivation; }},
       {"KL to base", Detail::kFull, true, [](const RowSummary& row) { return row.kl_to_base; }},
       {"drift generating", Detail::kFull, true, of("drift_generation_rel")},
+      {"norm generating", Detail::kFull, false, of("norm_generation")},
       {"not refused", Detail::kFull, true, of("non_refusal")},
       {"strictly base-like", Detail::kFull, true, of("strict_base_like")}};
   return figures;

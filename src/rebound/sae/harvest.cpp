@@ -23,6 +23,15 @@ at::Tensor resid_at(const Transformer& model, const Site& site, const TokenBatch
   return site.kind == SiteKind::kResidMid ? run.activations.at(site) : run.resid;
 }
 
+// Tokens in work at once on a core: what a block makes of them stays in its cache.
+constexpr int64_t kTokensAtOnce = 256;
+
+int64_t parts_of(const Transformer& model, const TokenBatch& batch) {
+  const int64_t n = batch.size(), least = std::min(n, worker_count());
+  if (!model.device().is_cpu()) return least;
+  return std::clamp(batch.ids.numel() / kTokensAtOnce, least, n);
+}
+
 }  // namespace
 
 at::Tensor SiteActivations::counted() const {
@@ -42,7 +51,7 @@ SiteActivations activations_at(const Transformer& model,
                        to_string(site),
                        ", expected a residual site of layers 0..",
                        model.n_layers() - 1);
-  const int64_t n = batch.size(), parts = std::min(n, worker_count());
+  const int64_t n = batch.size(), parts = parts_of(model, batch);
   std::vector<at::Tensor> resid(static_cast<size_t>(parts));
   run_parts(parts, [&](int64_t i) {
     resid[static_cast<size_t>(i)] =

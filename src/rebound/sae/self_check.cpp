@@ -84,16 +84,13 @@ SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch&
   const at::Tensor x = at_site.counted();
   stats.add(x);
   require<DataError>(stats.tokens() > 1, "SAE self-check: got too few tokens");
-  const Json& metadata = sae.config().metadata;
   const at::Tensor first = batch.ids.select(1, 0);
   return {.tokens = stats.tokens(),
           .sinks = at_site.sinks(),
           .fvu = stats.fvu(),
           .l0 = stats.l0(),
           .norm_ratio = stats.norm_ratio(),
-          .trained_with_bos = metadata.contains("prepend_bos") &&
-                              metadata.at("prepend_bos").is_boolean() &&
-                              metadata.at("prepend_bos").get<bool>(),
+          .trained_with_bos = bos_policy_of(sae).value_or(false),
           .begins_alike = (first == first[0]).all().item<bool>(),
           .likely_cause = stats.fvu() <= 1 ? "" : likely_cause_of_bad_fit(sae, x)};
 }
@@ -104,6 +101,13 @@ ModelLoadOptions load_options_of(const Sae& sae, ModelLoadOptions options) {
       metadata.is_object() ? metadata.find("transformer_lens_processing") : metadata.end();
   options.has_transformer_lens_processing = found != metadata.end() && *found == Json(true);
   return options;
+}
+
+std::optional<bool> bos_policy_of(const Sae& sae) {
+  const Json& metadata = sae.config().metadata;
+  const auto found = metadata.is_object() ? metadata.find("prepend_bos") : metadata.end();
+  if (found == metadata.end() || !found->is_boolean()) return std::nullopt;
+  return found->get<bool>();
 }
 
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit) {

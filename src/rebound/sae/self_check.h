@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "rebound/model/transformer.h"
@@ -36,6 +37,10 @@ std::string likely_cause_of_bad_fit(const Sae& sae, const at::Tensor& x);
 // How to load the model of an SAE: an SAE trained on weights as TransformerLens has them says so in
 // metadata.transformer_lens_processing.
 ModelLoadOptions load_options_of(const Sae& sae, ModelLoadOptions options = {});
+
+// Whether an SAE was trained on texts that begin with BOS: metadata.prepend_bos; absent where the
+// SAE does not say.
+std::optional<bool> bos_policy_of(const Sae& sae);
 
 // Throws DataError naming the likely cause when FVU > 1 or is not a number, unless `allow_bad_fit`.
 void require_good_fit(const SelfCheck& check, bool allow_bad_fit = false);

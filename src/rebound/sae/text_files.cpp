@@ -129,10 +129,13 @@ at::Tensor contexts_of(const std::vector<Document>& documents,
                        const ContextOptions& options) {
   const std::vector<int64_t> gap =
       tokenizer.encode(kBetweenDocuments, {.add_special_tokens = false});
-  const std::vector<int32_t> bos(tokenizer.adds_bos() ? 1 : 0,
+  const bool has_bos =
+      options.prepend_bos.value_or(tokenizer.adds_bos()) && tokenizer.bos_id().has_value();
+  const std::vector<int32_t> bos(has_bos ? 1 : 0,
                                  static_cast<int32_t>(tokenizer.bos_id().value_or(0)));
   const int64_t width = options.length - static_cast<int64_t>(bos.size());
-  require<DataError>(width > 0, "contexts: got length ", options.length, ", expected room behind BOS");
+  require<DataError>(
+      width > 0, "contexts: got length ", options.length, ", expected room behind BOS");
   std::vector<int32_t> stream;
   const auto append = [&](const std::vector<int64_t>& ids) {
     stream.insert(stream.end(), ids.begin(), ids.end());

@@ -6,7 +6,8 @@
 //
 // The tokens of a file's documents in order, a blank line after each but the last, are one stream
 // that is cut every `length` tokens; a shorter rest is dropped. A model whose tokenizer adds BOS
-// (Gemma, Llama) gets it at the start of every context, in place of one token of the stream.
+// (Gemma, Llama) gets it at the start of every context, in place of one token of the stream; an SAE
+// that was trained otherwise decides it (self_check.h).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,6 +36,8 @@ std::string read_maybe_gzip(const std::filesystem::path& path);
 struct ContextOptions {
   int64_t length = 128;
   int64_t max_contexts = -1;  // -1: all
+  // Absent: as the tokenizer does; true leaves out a BOS that the tokenizer does not have.
+  std::optional<bool> prepend_bos = std::nullopt;
 };
 
 // [contexts, length] int32. `chat` may be null when no document needs it.

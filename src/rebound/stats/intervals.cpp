@@ -23,6 +23,11 @@ Interval wilson(int64_t successes, int64_t n, double z) {
   return {successes == 0 ? 0 : centre - half, successes == n ? 1 : centre + half};
 }
 
+Interval unseen_cluster_bounds(double value, int64_t clusters, double least, double most) {
+  const double unseen = wilson(0, clusters).high;
+  return {(1 - unseen) * value + unseen * least, (1 - unseen) * value + unseen * most};
+}
+
 double mcnemar_exact(int64_t only_a, int64_t only_b) {
   require<ConfigError>(only_a >= 0 && only_b >= 0,
                        "mcnemar_exact: counts must be >= 0, got ",
