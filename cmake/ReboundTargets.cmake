@@ -2,8 +2,6 @@
 # rebound_test(NAME SOURCES ... DEPENDS ... [COST seconds])
 #   One test executable and one ctest per layer. COST is about what it takes alone: the longest start first, so that
 #   two at a time end together.
-# rebound_test_part(NAME PART FILTER COST seconds)
-#   Takes the tests of FILTER ("ASuite.*:OtherSuite.*") out of the ctest NAME into NAME_PART, which may run beside it.
 find_package(Threads REQUIRED)
 
 add_library(rebound_flags INTERFACE)
@@ -53,11 +51,4 @@ function(rebound_test name)
   if(ARG_COST)
     set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
   endif()
-endfunction()
-
-function(rebound_test_part name part filter cost)
-  add_test(NAME ${name}_${part} COMMAND ${name}_test --gtest_filter=${filter})
-  set_tests_properties(${name}_${part} PROPERTIES
-    TIMEOUT 900 COST ${cost} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE)
-  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT GTEST_FILTER=-${filter})
 endfunction()
