@@ -33,6 +33,14 @@ TEST(AnswerSpecTest, AttributionIsOnUnlessTurnedOff) {
   EXPECT_NE(config_error({{"attribution", {{"sae", "a"}}}}).find("attribution"), std::string::npos);
 }
 
+TEST(AnswerSpecTest, ProcessedWeightsAreAskedForAndWrittenBack) {
+  AnswerAuditSpec spec = read_answer_spec({{"behaviour", {{"kind", "refusal-benign"}}}}, "spec");
+  EXPECT_FALSE(spec.has_transformer_lens_processing);
+  EXPECT_FALSE(to_json(spec).contains("transformer_lens_processing"));
+  spec.has_transformer_lens_processing = true;
+  EXPECT_TRUE(read_answer_spec(to_json(spec), "spec").has_transformer_lens_processing);
+}
+
 TEST(AnswerSpecTest, StrengthsFollowTheKindOfDefence) {
   EXPECT_EQ(read_answer_spec({{"defence", {{"kind", "directions"}}}}, "spec").defence.strengths.front(), 0.15);
   EXPECT_EQ(read_answer_spec(Json::object(), "spec").defence.strengths.front(), 0.3);

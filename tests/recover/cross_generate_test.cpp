@@ -16,7 +16,8 @@ class CrossGenerateTest : public testing::Test {
     return ids;
   }
   AttackedAnswers run(const at::Tensor& delta, Span span, int64_t tokens = 9) const {
-    return generate_attacked(setting.model, *setting.plan, prompts(), delta, span, {.max_new_tokens = tokens});
+    return generate_attacked(
+        setting.model, *setting.plan, prompts(), delta, span, {.max_new_tokens = tokens});
   }
   CrossSetting setting;
   CrossProblem problem = setting.problem();
@@ -49,13 +50,19 @@ TEST_F(CrossGenerateTest, ForwardProjectionHoldsWhileGenerating) {
 
 TEST_F(CrossGenerateTest, AnswersAreTheSameWithoutTheTwin) {
   const at::Tensor delta = random_delta(problem, 5, 1.0);
-  const AttackedAnswers alone = generate_attacked(setting.model, *setting.plan, prompts(), delta, Span::kNone,
+  const AttackedAnswers alone = generate_attacked(setting.model,
+                                                  *setting.plan,
+                                                  prompts(),
+                                                  delta,
+                                                  Span::kNone,
                                                   {.max_new_tokens = 9, .has_twin = false});
   EXPECT_EQ(alone.tokens, run(delta, Span::kNone).tokens);
   EXPECT_NE(alone.tokens, run(problem.zero_delta(), Span::kNone).tokens);
   EXPECT_TRUE(std::isnan(alone.drift_rel[0]));
-  EXPECT_THROW(generate_attacked(setting.model, *setting.plan, prompts(), delta, Span::kEncoder, {.has_twin = false}),
-               ConfigError);
+  EXPECT_THROW(
+      generate_attacked(
+          setting.model, *setting.plan, prompts(), delta, Span::kEncoder, {.has_twin = false}),
+      ConfigError);
 }
 
 // A solution whose whole target is greedy with the target forced writes it when it generates: the
@@ -70,7 +77,9 @@ TEST_F(CrossGenerateTest, AWonSearchWritesItsTarget) {
     ++won;
     const std::vector<int64_t>& target = setting.answers[i].answer;
     const size_t n = std::min<size_t>(target.size(), 5);
-    EXPECT_TRUE(std::equal(target.begin(), target.begin() + static_cast<std::ptrdiff_t>(n), answers.tokens[i].begin())) << i;
+    EXPECT_TRUE(std::equal(
+        target.begin(), target.begin() + static_cast<std::ptrdiff_t>(n), answers.tokens[i].begin()))
+        << i;
   }
   EXPECT_GT(won, 0);
 }
@@ -78,8 +87,12 @@ TEST_F(CrossGenerateTest, AWonSearchWritesItsTarget) {
 TEST_F(CrossGenerateTest, StopTokensEndAnAnswer) {
   const AttackedAnswers all = run(problem.zero_delta(), Span::kNone);
   const int64_t stop = all.tokens[0].at(2);
-  const AttackedAnswers ended = generate_attacked(setting.model, *setting.plan, prompts(), problem.zero_delta(),
-                                                  Span::kNone, {.max_new_tokens = 9, .stop_tokens = {stop}});
+  const AttackedAnswers ended = generate_attacked(setting.model,
+                                                  *setting.plan,
+                                                  prompts(),
+                                                  problem.zero_delta(),
+                                                  Span::kNone,
+                                                  {.max_new_tokens = 9, .stop_tokens = {stop}});
   EXPECT_LE(ended.tokens[0].size(), 2u);
 }
 
@@ -89,7 +102,11 @@ TEST_F(CrossGenerateTest, TheWholeAnswerKeepsToTheBudget) {
   const at::Tensor delta =
       scaled_to_budget(problem, random_delta(problem, 5, 1.0), Span::kEncoder, kBudget);
   const auto under = [&](double budget, const at::Tensor& x) {
-    return generate_attacked(setting.model, *setting.plan, prompts(), x, Span::kEncoder,
+    return generate_attacked(setting.model,
+                             *setting.plan,
+                             prompts(),
+                             x,
+                             Span::kEncoder,
                              {.max_new_tokens = 9, .budget = budget});
   };
   const AttackedAnswers freely = under(0, delta), held = under(kBudget, delta);
@@ -111,11 +128,43 @@ TEST_F(CrossGenerateTest, TheWholeAnswerKeepsToTheBudget) {
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(again.norm[i], held.norm[i], 1e-4);
 }
 
+TEST_F(CrossGenerateTest, AnAnswerThatScalingChangesIsGivenAgain) {
+  const at::Tensor delta =
+      scaled_to_budget(problem, random_delta(problem, 5, 1.0), Span::kEncoder, 30);
+  const auto under = [&](double budget, const at::Tensor& x) {
+    return generate_attacked(setting.model,
+                             *setting.plan,
+                             prompts(),
+                             x,
+                             Span::kEncoder,
+                             {.max_new_tokens = 9, .budget = budget});
+  };
+  const AttackedAnswers freely = under(0, delta);
+  int n_changed = 0, n_kept = 0;
+  for (const double budget : {1.0, 4.0, 10.0, 25.0}) {
+    const AttackedAnswers held = under(budget, delta);
+    const at::Tensor scale = at::tensor(held.scale).to(at::kFloat).view({3, 1, 1, 1});
+    const AttackedAnswers again = under(0, delta * scale);
+    EXPECT_EQ(again.tokens, held.tokens) << budget;
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_NEAR(again.norm[i], held.norm[i], 1e-4) << budget;
+      EXPECT_NEAR(again.norm_after[i], held.norm_after[i], 1e-4) << budget;
+      ++(held.tokens[i] == freely.tokens[i] ? n_kept : n_changed);
+    }
+  }
+  EXPECT_GT(n_changed, 0);
+  EXPECT_GT(n_kept, 0);
+}
+
 TEST_F(CrossGenerateTest, OfAblatedReadingsThereIsNoRelativeDrift) {
   const auto plan = ablating_plan(setting.model.config());
   const CrossProblem ablated = CrossProblem::record(setting.model, plan, setting.answers, 5);
-  const AttackedAnswers answers = generate_attacked(
-      setting.model, *plan, prompts(), random_delta(ablated, 5, 1.0), Span::kNone, {.max_new_tokens = 4});
+  const AttackedAnswers answers = generate_attacked(setting.model,
+                                                    *plan,
+                                                    prompts(),
+                                                    random_delta(ablated, 5, 1.0),
+                                                    Span::kNone,
+                                                    {.max_new_tokens = 4});
   for (const double drift : answers.drift_rel) EXPECT_TRUE(std::isnan(drift)) << drift;
 }
 

@@ -15,6 +15,8 @@
 namespace rebound {
 namespace {
 
+using TokenLists = std::vector<std::vector<int64_t>>;
+
 // The examples of one thread: attacked ones first, their twins behind them.
 class TwinRun {
  public:
@@ -51,25 +53,75 @@ class TwinRun {
   }
 
   AttackedAnswers finish(const AttackedAnswerOptions& options) {
-    Hooks hooks;
-    for (size_t i = 0; i < plan_.size(); ++i) {
-      hooks.edits[plan_.clamps()[i]->site()] =
-          [this, i](const at::Tensor& value, const Rows& rows) { return edit(i, value, rows); };
-    }
     AttackedAnswers answers;
     answers.tokens.resize(static_cast<size_t>(n_));
-    Decoder decoder(*model_, batch_, hooks);
+    Decoder decoder(*model_, batch_, hooks());
     for (int64_t step = 0; step < options.max_new_tokens; ++step) {
       const at::Tensor chosen = decoder.logits().narrow(0, 0, n_).argmax(-1).cpu();
       keep_tokens(chosen, options, decoder, answers);
       if (step + 1 == options.max_new_tokens || !is_alive_.any().item<bool>()) break;
       decoder.step(has_twin_ ? at::cat({chosen, chosen}) : chosen);
     }
+    add_figures(answers);
+    return answers;
+  }
+
+  // Those of `expected` that greedy decoding gives, found by one run over all of their tokens, with
+  // the figures that decoding would have; another answer's tokens are left empty.
+  AttackedAnswers finish_as(const TokenLists& prompts,
+                            const TokenLists& expected,
+                            const AttackedAnswerOptions& options) {
+    TokenLists fed = prompts;
+    for (size_t i = 0; i < fed.size(); ++i) {
+      const auto last = expected[i].end() - (is_full(expected[i], options) ? 1 : 0);
+      fed[i].insert(fed[i].end(), expected[i].begin(), last);
+    }
+    TokenLists both = fed;
+    both.insert(both.end(), fed.begin(), fed.end());
+    const at::Tensor resid =
+        model_->run(TokenBatch::from(both), {.hooks = hooks()}).resid.narrow(0, 0, n_);
+    AttackedAnswers answers;
+    for (size_t i = 0; i < fed.size(); ++i) {
+      const auto first = static_cast<int64_t>(prompts[i].size()) - 1;
+      const at::Tensor rows =
+          resid[static_cast<int64_t>(i)].slice(0, first, static_cast<int64_t>(fed[i].size()));
+      const at::Tensor chosen = model_->logits(rows).argmax(-1).cpu();
+      answers.tokens.push_back(is_chosen(expected[i], chosen, options) ? expected[i]
+                                                                       : std::vector<int64_t>());
+    }
+    add_figures(answers);
+    return answers;
+  }
+
+ private:
+  static bool is_full(const std::vector<int64_t>& answer, const AttackedAnswerOptions& options) {
+    return static_cast<int64_t>(answer.size()) == options.max_new_tokens;
+  }
+
+  // Whether the likeliest tokens behind each position are the answer's, and then the end.
+  static bool is_chosen(const std::vector<int64_t>& answer,
+                        const at::Tensor& chosen,
+                        const AttackedAnswerOptions& options) {
+    const int64_t* tokens = chosen.data_ptr<int64_t>();
+    return std::equal(answer.begin(), answer.end(), tokens) &&
+           (is_full(answer, options) || options.stop_tokens.count(tokens[answer.size()]));
+  }
+
+  Hooks hooks() {
+    Hooks hooks;
+    for (size_t i = 0; i < plan_.size(); ++i) {
+      hooks.edits[plan_.clamps()[i]->site()] =
+          [this, i](const at::Tensor& value, const Rows& rows) { return edit(i, value, rows); };
+    }
+    return hooks;
+  }
+
+  void add_figures(AttackedAnswers& answers) const {
     if (!has_twin_) {
       const double not_measured = std::numeric_limits<double>::quiet_NaN();
       answers.drift_rel = answers.norm = answers.norm_after =
           std::vector<double>(static_cast<size_t>(n_), not_measured);
-      return answers;
+      return;
     }
     const at::Tensor drift =
         relative_or_nan(shift_.sqrt(), reference_.sqrt(), square_scale_.sqrt());
@@ -78,10 +130,8 @@ class TwinRun {
       answers.norm.push_back(std::sqrt(effective_[i].item<double>()));
       answers.norm_after.push_back(std::sqrt(after_[i].item<double>()));
     }
-    return answers;
   }
 
- private:
   void keep_tokens(const at::Tensor& chosen,
                    const AttackedAnswerOptions& options,
                    const Decoder& decoder,
@@ -148,23 +198,27 @@ struct GenerationInput {
   Span projected;
 };
 
-// The examples shared out among the threads.
+// The examples shared out among the threads. `expected`: answers to check (finish_as); null: give
+// them.
 AttackedAnswers generate_parts(const GenerationInput& in,
-                               const std::vector<std::vector<int64_t>>& prompts,
+                               const TokenLists& prompts,
                                const at::Tensor& delta,
-                               const AttackedAnswerOptions& options) {
+                               const AttackedAnswerOptions& options,
+                               const TokenLists* expected = nullptr) {
   const int64_t n = delta.size(0), count = std::min(worker_count(), n);
   std::vector<AttackedAnswers> parts(static_cast<size_t>(count));
   run_parts(count, [&](int64_t i) {
     const at::NoGradGuard no_grad_here;
     const int64_t first = n * i / count, end = n * (i + 1) / count;
-    parts[static_cast<size_t>(i)] = TwinRun(in.model,
-                                            in.plan,
-                                            {prompts.begin() + first, prompts.begin() + end},
-                                            delta.slice(0, first, end),
-                                            in.projected,
-                                            options.has_twin)
-                                        .finish(options);
+    const TokenLists mine(prompts.begin() + first, prompts.begin() + end);
+    TwinRun run(
+        in.model, in.plan, mine, delta.slice(0, first, end), in.projected, options.has_twin);
+    AttackedAnswers& part = parts[static_cast<size_t>(i)];
+    if (expected == nullptr) {
+      part = run.finish(options);
+    } else {
+      part = run.finish_as(mine, {expected->begin() + first, expected->begin() + end}, options);
+    }
   });
   AttackedAnswers all;
   for (const AttackedAnswers& part : parts) {
@@ -177,38 +231,64 @@ AttackedAnswers generate_parts(const GenerationInput& in,
   return all;
 }
 
+// The answers of `answers` at these places anew, with their scales. Mostly they stay what they
+// were, which one run over their tokens shows; the others are given again.
+void answer_again(const GenerationInput& in,
+                  const TokenLists& prompts,
+                  const at::Tensor& delta,
+                  const AttackedAnswerOptions& options,
+                  const std::vector<int64_t>& places,
+                  bool is_check,
+                  AttackedAnswers& answers) {
+  if (places.empty()) return;
+  TokenLists theirs, expected;
+  std::vector<float> factors;
+  for (const int64_t place : places) {
+    const auto i = static_cast<size_t>(place);
+    theirs.push_back(prompts[i]);
+    expected.push_back(answers.tokens[i]);
+    factors.push_back(static_cast<float>(answers.scale[i]));
+  }
+  const at::Tensor mine = delta.index_select(0, at::tensor(places, at::kLong).to(delta.device()));
+  const at::Tensor factor = per_example(at::tensor(factors).to(delta.device()), mine);
+  const AttackedAnswers again =
+      generate_parts(in, theirs, mine * factor, options, is_check ? &expected : nullptr);
+  std::vector<int64_t> others;
+  for (size_t k = 0; k < places.size(); ++k) {
+    const auto i = static_cast<size_t>(places[k]);
+    if (is_check && (again.tokens[k].empty() || again.tokens[k] != expected[k])) {
+      others.push_back(places[k]);
+      continue;
+    }
+    answers.tokens[i] = again.tokens[k];
+    answers.drift_rel[i] = again.drift_rel[k];
+    answers.norm[i] = again.norm[k];
+    answers.norm_after[i] = again.norm_after[k];
+  }
+  answer_again(in, prompts, delta, options, others, /*is_check=*/false, answers);
+}
+
 // Answers whose perturbation is over the budget, once more with less of delta, until none is. The
 // norm is nearly proportional to delta while the tokens stay the same.
 void shrink_to_budget(const GenerationInput& in,
-                      const std::vector<std::vector<int64_t>>& prompts,
+                      const TokenLists& prompts,
                       const at::Tensor& delta,
                       const AttackedAnswerOptions& options,
                       AttackedAnswers& answers) {
   constexpr int kMostRounds = 8;
   constexpr double kAim = 1 - 1e-5, kLaterAim = 1 - 5e-3;  // below the budget
+  const auto longest = static_cast<size_t>(in.model.config().max_position_embeddings);
   for (int round = 0; round < kMostRounds; ++round) {
-    std::vector<int64_t> over;
-    std::vector<float> factors;
-    std::vector<std::vector<int64_t>> theirs;
+    std::vector<int64_t> over, at_the_end;
     for (size_t i = 0; i < prompts.size(); ++i) {
       if (answers.is_within(i, options.budget) || !std::isfinite(answers.norm[i])) continue;
       answers.scale[i] *= (round == 0 ? kAim : kLaterAim) * options.budget / answers.norm[i];
-      over.push_back(static_cast<int64_t>(i));
-      factors.push_back(static_cast<float>(answers.scale[i]));
-      theirs.push_back(prompts[i]);
+      const bool has_room = prompts[i].size() + answers.tokens[i].size() < longest;
+      (has_room ? over : at_the_end).push_back(static_cast<int64_t>(i));
     }
-    if (over.empty()) return;
-    const at::Tensor mine = delta.index_select(0, at::tensor(over, at::kLong).to(delta.device()));
-    const at::Tensor factor = at::tensor(factors).to(delta.device());
-    const AttackedAnswers again =
-        generate_parts(in, theirs, mine * per_example(factor, mine), options);
-    for (size_t k = 0; k < over.size(); ++k) {
-      const size_t i = static_cast<size_t>(over[k]);
-      answers.tokens[i] = again.tokens[k];
-      answers.drift_rel[i] = again.drift_rel[k];
-      answers.norm[i] = again.norm[k];
-      answers.norm_after[i] = again.norm_after[k];
-    }
+    if (over.empty() && at_the_end.empty()) return;
+    answer_again(in, prompts, delta, options, over, /*is_check=*/true, answers);
+    answer_again(in, prompts, delta, options, at_the_end, /*is_check=*/false, answers);
   }
 }
 

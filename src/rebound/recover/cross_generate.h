@@ -4,7 +4,8 @@
 // projection, which stays on for the whole answer (the perturbation itself ends after its rows).
 //
 // What the projection adds counts, to the last token. Where that makes the perturbation of an
-// answer larger than the budget, its delta is scaled down and the answer given again (decision 19).
+// answer larger than the budget, its delta is scaled down and the answer checked, or given again
+// where it changed (decision 19).
 #pragma once
 
 #include <cstdint>
