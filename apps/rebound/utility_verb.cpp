@@ -1,5 +1,6 @@
 // rebound utility: what a defence costs, in one command.
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -46,6 +47,7 @@ AnswerSubject load(const std::string& given, const ModelLoadOptions& form) {
 }
 
 std::string nats(const Estimate& e) {
+  if (std::isnan(e.low)) return format_text("%.4f", e.value);  // one context
   return format_text("%.4f [%.4f, %.4f]", e.value, e.low, e.high);
 }
 
@@ -53,6 +55,11 @@ std::string percent_of(const Share& share) {
   if (share.n == 0) return "-";
   return format_text(
       "%.1f %% [%.1f, %.1f]", 100 * share.value(), 100 * share.low, 100 * share.high);
+}
+
+std::string percent_of(const Estimate& e) {
+  if (std::isnan(e.low)) return format_text("%.1f %%", 100 * e.value);
+  return format_text("%.1f %% [%.1f, %.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
 }
 
 std::string points(const Estimate& e) {
@@ -84,12 +91,7 @@ Table table_of(const Utility& utility) {
                           n});
     table.rows.push_back(
         {"KL from the model as it was", "", nats(cost->mean(&ContextCost::kl)), "", n});
-    table.rows.push_back(
-        {"same likeliest token",
-         "",
-         format_text("%.1f %% [%.1f, %.1f]", 100 * top1.value, 100 * top1.low, 100 * top1.high),
-         "",
-         n});
+    table.rows.push_back({"same likeliest token", "", percent_of(top1), "", n});
   }
   if (const auto& safe = utility.safe) {
     table.rows.push_back(row_of("safe requests refused", safe->refused));

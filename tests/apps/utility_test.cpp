@@ -36,7 +36,7 @@ void expect_utility_error(const std::string& flags, int exit_code, const std::st
 
 TEST(UtilityVerbTest, JsonHasTheFourFiguresAndTheirIntervals) {
   const Outcome outcome = utility(
-      "--json --contexts 1 --facts 8 --asked 2 --safe 1 "
+      "--json --contexts 2 --facts 8 --asked 2 --safe 1 "
       "--max-new-tokens 4 --defence " +
       file_with(Json::array({small_push()})));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.text;

@@ -136,8 +136,33 @@ TEST(UtilityReportTest, ADefenceThatFlipsEverythingChangesEveryPair) {
   EXPECT_EQ(pair.before.value(), 1);
   EXPECT_EQ(pair.after.value(), 0);
   EXPECT_EQ(pair.change.value, -1);
-  EXPECT_EQ(pair.change.high, -1);
+  EXPECT_EQ(pair.change.low, -1);
+  EXPECT_NEAR(pair.change.high, -1 + 2 * 0.490, 1e-3);
   EXPECT_NEAR(pair.after.high, 0.490, 1e-3);  // z^2 / (n + z^2)
+}
+
+TEST(UtilityReportTest, NoChangeAtAllIsNoProofOfNone) {
+  const std::vector<double> none(24, 0.0);
+  const PairedShare pair = paired_share(none, none);
+  EXPECT_EQ(pair.change.value, 0);
+  EXPECT_NEAR(pair.change.low, -0.138, 1e-3);  // z^2 / (24 + z^2)
+  EXPECT_NEAR(pair.change.high, 0.138, 1e-3);
+}
+
+TEST(UtilityReportTest, AShareWithoutHitsIsBoundedByItsGroups) {
+  std::vector<int64_t> groups(24);
+  for (size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<int64_t>(i / 6);
+  const Share share = share_of(std::vector<double>(24, 0.0), groups);
+  EXPECT_EQ(share.low, 0);
+  EXPECT_NEAR(share.high, 0.490, 1e-3);  // Wilson's of 0 in 4
+}
+
+TEST(UtilityReportTest, OneContextHasNoInterval) {
+  const TextCost cost{.contexts = {{.ce_base = 3, .ce_defended = 3.5, .kl = 0.2}}};
+  const Json interval = to_json(cost).at("intervals").at("delta_ce");
+  EXPECT_EQ(interval.at("value"), 0.5);
+  EXPECT_TRUE(interval.at("ci_low").is_null());
+  EXPECT_TRUE(interval.at("ci_high").is_null());
 }
 
 AnswerSubject small_subject() {
@@ -182,6 +207,7 @@ TEST(UtilityReportTest, ADefenceThatChangesNothingLeavesEveryFigure) {
 
 TEST(UtilityReportTest, ADefenceThatDrownsTheModelKeepsNoFact) {
   UtilityOptions options = small_options(8);
+  options.contexts = 2;
   options.safe = 0;
   const Utility utility = measure_defence(small_subject(), pushing(1e4).hooks(), options);
   EXPECT_EQ(utility.facts->kept.count, 0);

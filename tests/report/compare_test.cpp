@@ -45,6 +45,7 @@ TEST(CompareTest, EqualRunsDoNotDiffer) {
   const std::vector<bool> half = {true, false, true, false};
   const Comparison comparison = compare_runs({{"a", run_of(half)}, {"b", run_of(half)}});
   EXPECT_EQ(comparison.rows[0].difference.value, 0);
+  EXPECT_NEAR(comparison.rows[0].difference.high, 0.49, 1e-3);  // z^2 / (4 + z^2)
   EXPECT_EQ(comparison.rows[0].p_value, 1);
   EXPECT_TRUE(comparison.spec.empty());
   EXPECT_TRUE(comparison.environment.empty());

@@ -35,6 +35,32 @@ TEST(BootstrapTest, OneClusterHasNoSpread) {
   EXPECT_DOUBLE_EQ(estimate.high, 0.3);
 }
 
+TEST(BootstrapTest, BelowTheFewestClustersThereAreNoBounds) {
+  const Estimate one = bootstrap_mean({3}, {.fewest_clusters = 2});
+  EXPECT_EQ(one.value, 3);
+  EXPECT_TRUE(std::isnan(one.low) && std::isnan(one.high));
+  EXPECT_FALSE(std::isnan(bootstrap_mean({3, 4}, {.fewest_clusters = 2}).low));
+}
+
+TEST(BootstrapTest, AFlatEstimateIsWidenedToWhatOtherClustersCouldChange) {
+  const Estimate wide = widened_where_flat({0, 0, 0}, 24, -1, 1);
+  EXPECT_NEAR(wide.low, -0.138, 1e-3);  // z^2 / (24 + z^2)
+  EXPECT_NEAR(wide.high, 0.138, 1e-3);
+  EXPECT_EQ(widened_where_flat({0.5, 0.4, 0.6}, 24, 0, 1).low, 0.4);
+}
+
+TEST(BootstrapTest, DrawsWithoutAStatisticAreLeftOut) {
+  const auto of_first = [](const std::vector<int64_t>& drawn) -> std::optional<double> {
+    if (drawn[0] != 0) return std::nullopt;
+    return 7.0;
+  };
+  const Estimate some = bootstrap_where_defined(3, of_first);
+  EXPECT_EQ(some.low, 7);
+  EXPECT_EQ(some.high, 7);
+  const auto never = [](const std::vector<int64_t>&) { return std::optional<double>(); };
+  EXPECT_TRUE(std::isnan(bootstrap_where_defined(3, never).high));
+}
+
 TEST(BootstrapTest, CopiesWithinAClusterDoNotNarrowTheInterval) {
   std::vector<double> values, copied;
   std::vector<int64_t> clusters;

@@ -117,18 +117,50 @@ TEST(AurocIntervalTest, WidthMatchesHanleyAndMcNeil) {
   EXPECT_GT(estimate.high, a);
 }
 
-TEST(AurocIntervalTest, DrawsOfOneClassDoNotBreakIt) {
+// One cluster a class: a kind not seen may be a share u = z^2 / (1 + z^2) = 0.793 of all.
+TEST(AurocIntervalTest, OneExampleAClassLeavesNearlyAllOpen) {
   const Estimate estimate = auroc_interval({1, 0}, {true, false}, {.draws = 50});
   EXPECT_DOUBLE_EQ(estimate.value, 1);
-  EXPECT_DOUBLE_EQ(estimate.low, 1);
+  EXPECT_NEAR(estimate.low, 1 - 0.7935, 1e-4);
+  EXPECT_DOUBLE_EQ(estimate.high, 1);
+}
+
+TEST(AurocIntervalTest, SeparatedClassesHaveWilsonsBoundOfTheSmallerOne) {
+  const Scores scores = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
+  const Labels labels = {true, true, true, true, false, false, false, false, false, false};
+  const Estimate estimate = auroc_interval(scores, labels, {.draws = 100});
+  EXPECT_NEAR(estimate.low, 1 - 0.4899, 1e-4);  // 4 positives: 1 - z^2 / (4 + z^2)
+  EXPECT_DOUBLE_EQ(estimate.high, 1);
+  const Estimate grouped = auroc_interval(
+      scores, labels, {.clusters = {0, 0, 0, 1, 2, 3, 4, 5, 6, 7}, .draws = 100});
+  EXPECT_NEAR(grouped.low, 1 - 0.6576, 1e-4);  // 2 clusters of positives
+}
+
+// Draws are both clusters or one class alone.
+TEST(AurocIntervalTest, AClusterForEachClassHasAWidth) {
+  const Estimate estimate = auroc_interval(
+      {3, 1, 2, 0}, {true, true, false, false}, {.clusters = {1, 1, 2, 2}, .draws = 50});
+  EXPECT_DOUBLE_EQ(estimate.value, 0.75);
+  EXPECT_NEAR(estimate.low, 0.75 * (1 - 0.7935), 1e-4);
+  EXPECT_NEAR(estimate.high, 0.75 * (1 - 0.7935) + 0.7935, 1e-4);
+}
+
+// A cluster of a positive alone, and one of a positive below a negative: of the draws with both
+// classes a third have AUROC 0. With those of the positive alone as 0.5 it would be a quarter.
+TEST(AurocIntervalTest, DrawsOfOneClassAreLeftOut) {
+  const Estimate estimate = auroc_interval({1, 0, 0.5},
+                                           {true, true, false},
+                                           {.clusters = {1, 2, 2}, .confidence = 0.4});
+  EXPECT_DOUBLE_EQ(estimate.value, 0.5);
+  EXPECT_DOUBLE_EQ(estimate.low, 0);  // the quantile at 0.3
 }
 
 TEST(AurocDifferenceTest, AProbeDoesNotDifferFromItself) {
   const Sample s = normal_sample(60, 0.5, 4);
   const Estimate same = auroc_difference(s.scores, s.scores, s.is_positive, {.draws = 100});
   EXPECT_EQ(same.value, 0);
-  EXPECT_EQ(same.low, 0);
-  EXPECT_EQ(same.high, 0);
+  EXPECT_NEAR(same.low, -0.1611, 1e-4);  // 20 positives, of which none was of another kind
+  EXPECT_NEAR(same.high, 0.1611, 1e-4);
   const Sample better = normal_sample(60, 3, 4);
   const Estimate gain = auroc_difference(better.scores, s.scores, s.is_positive, {.draws = 200});
   EXPECT_NEAR(gain.value, pair_count(better) - pair_count(s), 1e-12);

@@ -32,14 +32,7 @@ Paired pair_up(const std::map<int64_t, double>& a,
   return paired;
 }
 
-int64_t distinct(const std::vector<int64_t>& ids) {
-  return static_cast<int64_t>(std::set<int64_t>(ids.begin(), ids.end()).size());
-}
-
-bool has_no_width(const Estimate& estimate) {
-  constexpr double kRounding = 1e-9;  // equal values, summed in another order
-  return estimate.high - estimate.low < kRounding;
-}
+int64_t distinct(const std::vector<int64_t>& ids) { return count_distinct(ids, 0); }
 
 Interval hull(const Interval& a, const Interval& b) {
   return {std::min(a.low, b.low), std::max(a.high, b.high)};
@@ -114,10 +107,7 @@ Interval recovery_interval(const Results& results, const std::vector<int64_t>& c
   for (const StoredResult& result : results) recovered += result.recovered;
   const Interval alone = wilson(recovered, static_cast<int64_t>(results.size()));
   if (is_tried_once && n_clusters == static_cast<int64_t>(values.size())) return alone;
-  const Estimate redrawn = bootstrap_mean(values, options);
-  Interval wide{redrawn.low, redrawn.high};
-  if (has_no_width(redrawn) || wide.low <= 0 || wide.high >= 1)
-    wide = hull(wide, unseen_cluster_bounds(redrawn.value, n_clusters));
+  const Interval wide = clustered_rate_interval(values, options);
   return is_tried_once ? hull(wide, alone) : wide;
 }
 
@@ -125,11 +115,10 @@ Estimate paired_difference(const Results& a,
                            const Results& b,
                            const std::vector<int64_t>& clusters) {
   const Paired paired = pair_up(rates_by_prompt(a), rates_by_prompt(b), clusters);
-  const Estimate gain = bootstrap_difference(paired.a, paired.b, paired.options);
-  if (!has_no_width(gain)) return gain;
-  const Interval unseen =
-      unseen_cluster_bounds(gain.value, distinct(paired.options.clusters), -1, 1);
-  return {gain.value, unseen.low, unseen.high};
+  return widened_where_flat(bootstrap_difference(paired.a, paired.b, paired.options),
+                            distinct(paired.options.clusters),
+                            -1,
+                            1);
 }
 
 Estimate specificity_per_nat(const Results& inject,

@@ -39,12 +39,13 @@ std::vector<double> column(const std::vector<ContextCost>& contexts, double Cont
 }  // namespace
 
 Estimate TextCost::mean(double ContextCost::*figure) const {
-  return bootstrap_mean(column(contexts, figure));
+  return bootstrap_mean(column(contexts, figure), {.fewest_clusters = 2});
 }
 
 Estimate TextCost::delta_ce() const {
   return bootstrap_difference(column(contexts, &ContextCost::ce_defended),
-                              column(contexts, &ContextCost::ce_base));
+                              column(contexts, &ContextCost::ce_base),
+                              {.fewest_clusters = 2});
 }
 
 Json to_json(const TextCost& cost) {

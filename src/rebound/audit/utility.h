@@ -24,7 +24,7 @@ struct TextCost {
   int64_t predictions_to_context = 0;  // the same for all, so that means of means are means
   std::vector<ContextCost> contexts;
 
-  // Means with 95 % intervals: bootstrap over contexts, at least one.
+  // Means with 95 % intervals: bootstrap over contexts. Of one context the bounds are NaN.
   Estimate mean(double ContextCost::*figure) const;
   Estimate delta_ce() const;  // ce_defended - ce_base
 };

@@ -178,7 +178,7 @@ Share share_of(const std::vector<double>& hits, const std::vector<int64_t>& grou
               .n = static_cast<int64_t>(hits.size())};
   if (hits.empty()) return share;
   const Interval alone = wilson(share.count, share.n);
-  const Estimate grouped = bootstrap_mean(hits, {.clusters = groups});
+  const Interval grouped = clustered_rate_interval(hits, {.clusters = groups});
   share.low = std::min(alone.low, grouped.low);
   share.high = std::max(alone.high, grouped.high);
   return share;
@@ -187,9 +187,11 @@ Share share_of(const std::vector<double>& hits, const std::vector<int64_t>& grou
 PairedShare paired_share(const std::vector<double>& before,
                          const std::vector<double>& after,
                          const std::vector<int64_t>& groups) {
+  const int64_t clusters = count_distinct(groups, static_cast<int64_t>(after.size()));
   return {share_of(before, groups),
           share_of(after, groups),
-          bootstrap_difference(after, before, {.clusters = groups})};
+          widened_where_flat(
+              bootstrap_difference(after, before, {.clusters = groups}), clusters, -1, 1)};
 }
 
 Utility measure_defence(const AnswerSubject& subject,

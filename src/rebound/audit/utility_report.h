@@ -3,7 +3,8 @@
 //
 //   text         bootstrap over contexts
 //   shares       Wilson's, widened to the bootstrap over near-duplicate groups where that is wider
-//   differences  bootstrap of the pairs over the same groups
+//                (clustered_rate_interval)
+//   differences  bootstrap of the pairs over the same groups (widened_where_flat)
 #pragma once
 
 #include <filesystem>

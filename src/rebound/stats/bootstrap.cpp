@@ -1,9 +1,11 @@
 #include "rebound/stats/bootstrap.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "rebound/base/error.h"
 #include "rebound/base/rng.h"
@@ -68,6 +70,12 @@ void BootstrapOptions::validate(size_t n) const {
 }
 
 Estimate bootstrap(int64_t n, const Statistic& statistic, const BootstrapOptions& options) {
+  return bootstrap_where_defined(n, statistic, options);
+}
+
+Estimate bootstrap_where_defined(int64_t n,
+                                 const PartialStatistic& statistic,
+                                 const BootstrapOptions& options) {
   options.validate(static_cast<size_t>(n));
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   if (n == 0) return {kNaN, kNaN, kNaN};
@@ -75,15 +83,51 @@ Estimate bootstrap(int64_t n, const Statistic& statistic, const BootstrapOptions
   const std::vector<Rows> clusters = clusters_of(n, options.clusters);
   Rows drawn(static_cast<size_t>(n));
   std::iota(drawn.begin(), drawn.end(), 0);
-  const double value = statistic(drawn);
+  const double value = statistic(drawn).value_or(kNaN);
+  if (static_cast<int64_t>(clusters.size()) < options.fewest_clusters) return {value, kNaN, kNaN};
   std::vector<double> redrawn;
   for (int draw = 0; draw < options.draws; ++draw) {
     Rng rng({options.seed, static_cast<uint64_t>(draw)});
     draw_rows(clusters, rng, drawn);
-    redrawn.push_back(statistic(drawn));
+    if (const std::optional<double> one = statistic(drawn)) redrawn.push_back(*one);
   }
   const double tail = (1 - options.confidence) / 2;
   return {value, quantile(redrawn, tail), quantile(redrawn, 1 - tail)};
+}
+
+int64_t count_distinct(const std::vector<int64_t>& clusters, int64_t n) {
+  if (clusters.empty()) return n;
+  return static_cast<int64_t>(std::set<int64_t>(clusters.begin(), clusters.end()).size());
+}
+
+bool has_no_width(const Estimate& estimate) {
+  constexpr double kRounding = 1e-9;  // equal values, summed in another order
+  return estimate.high - estimate.low < kRounding;
+}
+
+Estimate widened_where_flat(const Estimate& estimate,
+                            int64_t clusters,
+                            double least,
+                            double most) {
+  if (std::isnan(estimate.value)) return estimate;
+  const bool has_draws = !std::isnan(estimate.low);
+  if (has_draws && !has_no_width(estimate)) return estimate;
+  const Interval unseen = unseen_cluster_bounds(estimate.value, clusters, least, most);
+  if (!has_draws) return {estimate.value, unseen.low, unseen.high};
+  return {estimate.value,
+          std::min(estimate.low, unseen.low),
+          std::max(estimate.high, unseen.high)};
+}
+
+Interval clustered_rate_interval(const std::vector<double>& values,
+                                 const BootstrapOptions& options) {
+  const Estimate redrawn = bootstrap_mean(values, options);
+  if (!has_no_width(redrawn) && redrawn.low > 0 && redrawn.high < 1)
+    return {redrawn.low, redrawn.high};
+  const Interval unseen =
+      unseen_cluster_bounds(redrawn.value,
+                            count_distinct(options.clusters, static_cast<int64_t>(values.size())));
+  return {std::min(redrawn.low, unseen.low), std::max(redrawn.high, unseen.high)};
 }
 
 Estimate bootstrap_mean(const std::vector<double>& values, const BootstrapOptions& options) {

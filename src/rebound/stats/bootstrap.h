@@ -10,7 +10,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
+
+#include "rebound/stats/intervals.h"
 
 namespace rebound {
 
@@ -26,6 +29,9 @@ struct BootstrapOptions {
   double confidence = 0.95;
   int draws = 2000;
   uint64_t seed = 0;
+  // With fewer, low and high are NaN: 2 for means of which no bounds are known beforehand, as one
+  // cluster does not say how far others lie.
+  int64_t fewest_clusters = 1;
 
   void validate(size_t n) const;
 };
@@ -34,6 +40,27 @@ struct BootstrapOptions {
 using Statistic = std::function<double(const std::vector<int64_t>& drawn)>;
 // All three NaN for n = 0.
 Estimate bootstrap(int64_t n, const Statistic& statistic, const BootstrapOptions& options = {});
+
+// Draws for which the statistic is nothing are left out; low and high are NaN where all are, the
+// value where it is nothing for the sample.
+using PartialStatistic = std::function<std::optional<double>(const std::vector<int64_t>& drawn)>;
+Estimate bootstrap_where_defined(int64_t n,
+                                 const PartialStatistic& statistic,
+                                 const BootstrapOptions& options = {});
+
+// Different ids; n where there are none.
+int64_t count_distinct(const std::vector<int64_t>& clusters, int64_t n);
+// Whether all draws agree but for rounding: then they say nothing of clusters that were not drawn.
+bool has_no_width(const Estimate& estimate);
+// There (and where no draw counted) the hull with unseen_cluster_bounds of the value.
+Estimate widened_where_flat(const Estimate& estimate,
+                            int64_t clusters,
+                            double least,
+                            double most);
+// Of a mean of values in [0, 1]: bootstrap_mean, widened by unseen_cluster_bounds where it has no
+// width or reaches 0 or 1, which rests on three clusters or so.
+Interval clustered_rate_interval(const std::vector<double>& values,
+                                 const BootstrapOptions& options);
 
 Estimate bootstrap_mean(const std::vector<double>& values, const BootstrapOptions& options = {});
 Estimate bootstrap_median(const std::vector<double>& values, const BootstrapOptions& options = {});

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <set>
 
 #include "rebound/base/error.h"
 #include "rebound/stats/place.h"
@@ -90,6 +91,16 @@ class Ranked {
   size_t levels_ = 0;
 };
 
+int64_t clusters_of_smaller_class(const std::vector<bool>& is_positive,
+                                  const BootstrapOptions& options) {
+  std::set<int64_t> of_class[2];
+  for (size_t i = 0; i < is_positive.size(); ++i) {
+    const int64_t own = static_cast<int64_t>(i);
+    of_class[is_positive[i] ? 1 : 0].insert(options.clusters.empty() ? own : options.clusters[i]);
+  }
+  return static_cast<int64_t>(std::min(of_class[0].size(), of_class[1].size()));
+}
+
 }  // namespace
 
 double auroc(const std::vector<double>& scores, const std::vector<bool>& is_positive) {
@@ -108,11 +119,11 @@ Estimate auroc_interval(const std::vector<double>& scores,
                         const std::vector<bool>& is_positive,
                         const BootstrapOptions& options) {
   const Ranked ranked(scores, is_positive);
-  const double own = *ranked.area(ranked.everyone());
-  return bootstrap(
+  const Estimate redrawn = bootstrap_where_defined(
       static_cast<int64_t>(scores.size()),
-      [&](const std::vector<int64_t>& drawn) { return ranked.area(drawn).value_or(own); },
+      [&](const std::vector<int64_t>& drawn) { return ranked.area(drawn); },
       options);
+  return widened_where_flat(redrawn, clusters_of_smaller_class(is_positive, options), 0, 1);
 }
 
 Estimate auroc_difference(const std::vector<double>& a,
@@ -120,14 +131,15 @@ Estimate auroc_difference(const std::vector<double>& a,
                           const std::vector<bool>& is_positive,
                           const BootstrapOptions& options) {
   const Ranked first(a, is_positive), second(b, is_positive);
-  const double own = *first.area(first.everyone()) - *second.area(second.everyone());
-  return bootstrap(
+  const Estimate redrawn = bootstrap_where_defined(
       static_cast<int64_t>(a.size()),
-      [&](const std::vector<int64_t>& drawn) {
+      [&](const std::vector<int64_t>& drawn) -> std::optional<double> {
         const auto left = first.area(drawn), right = second.area(drawn);
-        return left && right ? *left - *right : own;
+        if (!left || !right) return std::nullopt;
+        return *left - *right;
       },
       options);
+  return widened_where_flat(redrawn, clusters_of_smaller_class(is_positive, options), -1, 1);
 }
 
 }  // namespace rebound

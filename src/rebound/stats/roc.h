@@ -19,7 +19,9 @@ double tpr_at_fpr(const std::vector<double>& scores,
                   const std::vector<bool>& is_positive,
                   double max_fpr = 0.01);
 
-// Percentile bootstrap over clusters. A draw with one class alone counts as the sample itself.
+// Percentile bootstrap over clusters; draws with one class alone are left out. Where all draws
+// agree (separated classes, two clusters) it is widened to what clusters that were not drawn could
+// change: widened_where_flat with as many clusters as the class has that is in fewer.
 Estimate auroc_interval(const std::vector<double>& scores,
                         const std::vector<bool>& is_positive,
                         const BootstrapOptions& options = {});
