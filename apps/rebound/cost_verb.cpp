@@ -2,6 +2,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -154,6 +155,8 @@ Json curve_json(const CurveChoice& choice, const ComputePrice& price) {
           {"runs", choice.curve->runs.size()},
           {"least_compute", price.least_compute()},
           {"most_compute", price.most_compute()},
+          {"draws", price.draws()},
+          {"draws_without_law", price.draws_without_law()},
           {"model", choice.run ? Json(choice.run->name) : Json()},
           {"training_compute", choice.run ? Json(choice.run->compute) : Json()}};
 }
@@ -163,10 +166,21 @@ std::string percent(const std::optional<ComputeShare>& share) {
   const Estimate& e = share->share;
   if (share->relation == ShareRelation::kBelow) return format_text("< %.2f %%", 100 * e.value);
   if (share->relation == ShareRelation::kAbove) return format_text("> %.1f %%", 100 * e.value);
-  return format_text("%.1f %% [%.1f, %.1f]", 100 * e.value, 100 * e.low, 100 * e.high);
+  const std::string value = format_text("%.1f %%", 100 * e.value);
+  if (std::isnan(e.low)) return value;  // of one context
+  if (std::isinf(e.high)) return value + format_text(" [%.1f, unbounded]", 100 * e.low);
+  return value + format_text(" [%.1f, %.1f]", 100 * e.low, 100 * e.high);
 }
 
-void print_cost(const CostResult& result, const std::string& model, const CostText& from) {
+std::string nats(const Estimate& e) {
+  if (std::isnan(e.low)) return format_text("%.4f", e.value);
+  return format_text("%.4f [%.4f, %.4f]", e.value, e.low, e.high);
+}
+
+void print_cost(const CostResult& result,
+                const std::string& model,
+                const CostText& from,
+                const ComputePrice* price) {
   std::printf("%s, %s\n", model.c_str(), from.name.c_str());
   Table table{.title = "with 95 % intervals",
               .columns = {{""},
@@ -177,16 +191,20 @@ void print_cost(const CostResult& result, const std::string& model, const CostTe
               .rows = {{"as it is", format_text("%.4f", result.ce_clean), "", "100 %", ""}}};
   if (!result.reason.empty()) table.rows[0][3] = "-";
   for (const SpliceCost& cost : result.costs) {
-    const Estimate& d = cost.delta_ce;
     table.rows.push_back({cost.name == "spliced" ? cost.name : cost.name + " ablation",
                           format_text("%.4f", cost.ce),
-                          format_text("%.4f [%.4f, %.4f]", d.value, d.low, d.high),
+                          nats(cost.delta_ce),
                           percent(cost.share),
                           percent(cost.of_training)});
   }
   constexpr size_t kWidth = 140;
   std::fputs(text_tables({table}, kWidth).c_str(), stdout);
   if (!result.reason.empty()) std::printf("compute worth not known: %s\n", result.reason.c_str());
+  if (price != nullptr && price->draws_without_law() > 0) {
+    std::printf("draws of the curve that no law fits, left out of the intervals: %lld of %lld\n",
+                static_cast<long long>(price->draws_without_law()),
+                static_cast<long long>(price->draws()));
+  }
 }
 
 Json text_json(const CostText& from, const at::Tensor& contexts) {
@@ -227,7 +245,10 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
   const Transformer model = load_model(path, form);
   const at::Tensor contexts = read_contexts({from.path}, path, from.cut);
   const std::string reason =
-      choice.curve ? text_mismatch(*choice.curve, from.sha256, contexts.size(0), contexts.size(1))
+      choice.curve ? text_mismatch(*choice.curve,
+                                   flags.text.empty(),
+                                   from.sha256,
+                                   {contexts.size(0), contexts.size(1)})
                    : choice.reason;
   Splice splice;
   load_splice(flags, defence.clamps, model, contexts, splice);
@@ -236,7 +257,7 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
       measure(model, splice, contexts, usable, choice.run ? choice.run->compute : 0);
   if (!reason.empty()) result.reason = reason;
   const std::string name = name_of_path(path);
-  if (!common.json) return print_cost(result, name, from);
+  if (!common.json) return print_cost(result, name, from, usable);
 
   Json json = result_json(result);
   json["model"] = name;

@@ -80,10 +80,11 @@ std::string axes_sae(int64_t d, int64_t kept) {
 
 // The shipped curve moved to the first 32 of its text's 512 contexts, where losses are about 0.08
 // lower: a share costs a sixteenth.
-std::string on_few_contexts() {
+std::string on_few_contexts(bool has_text = true) {
   Json curve = read_json_file(REBOUND_SOURCE_DIR "/assets/scaling/books-bytes.json");
   curve.at("text").at("contexts") = 32;
   for (Json& run : curve.at("points")) run.at("loss") = run.at("loss").get<double>() - 0.08;
+  if (!has_text) curve.erase("text");
   const auto path = fresh_folder("few_contexts") / "curve.json";
   write_file_atomically(path, curve.dump());
   return " --curve " + path.string() + " --model " + kFamilyModel;
@@ -92,7 +93,7 @@ std::string on_few_contexts() {
 TEST(CostVerbTest, ADefaultModelHasADifferenceAndNoShare) {
   const Json json = cost_json("--contexts 1 --sae " + kDefaultSae);
   EXPECT_GT(json.at("delta_ce").get<double>(), 0);
-  EXPECT_LE(json.at("intervals").at("delta_ce").at("ci_low"), json.at("delta_ce"));
+  EXPECT_TRUE(json.at("intervals").at("delta_ce").at("ci_low").is_null());  // of one context
   for (const char* key : {"equivalent_share", "ci_low", "ci_high", "curve"}) {
     EXPECT_TRUE(json.at(key).is_null()) << key;
   }
@@ -135,6 +136,17 @@ TEST(CostVerbTest, AnotherTextOrCutThanTheCurvesHasNoShare) {
   EXPECT_TRUE(json.at("delta_ce").is_number());
   const Outcome table = cost("--contexts 4 --model " + kFamilyModel + " --sae " + axes_sae(d, d));
   EXPECT_NE(table.text.find("compute worth not known: "), std::string::npos) << table.text;
+}
+
+TEST(CostVerbTest, ACurveThatNamesNoTextPricesOnlyOneThatIsGiven) {
+  const int64_t d = width_of_family_model();
+  const std::string flags = "--sae " + axes_sae(d, d) + on_few_contexts(false);
+  const Json untold = cost_json("--contexts 4 " + flags);
+  EXPECT_TRUE(untold.at("equivalent_share").is_null());
+  EXPECT_NE(untold.at("reason").get<std::string>().find("--text"), std::string::npos);
+  const Json told = cost_json(flags + " --text " REBOUND_SOURCE_DIR "/assets/scaling/heldout.txt.gz");
+  EXPECT_NEAR(told.at("equivalent_share").get<double>(), 1, 0.05);
+  EXPECT_TRUE(told.at("reason").is_null());
 }
 
 TEST(CostVerbTest, ADefenceIsPricedToo) {

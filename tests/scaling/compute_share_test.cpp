@@ -54,6 +54,30 @@ TEST(ComputeShareTest, AnIdentityAtTheEndOfANoisyCurveCostsNothingInAnyDraw) {
   EXPECT_GT(of_training.high, kRangeSlack * 100 / 95 + 0.01);  // not cut at the range
 }
 
+// A flat curve: many draws have their E above the model's own loss.
+TEST(ComputeShareTest, ADrawThatNeverReachesTheCleanLossPricesItWithoutEnd) {
+  ScalingCurve flat = planted_curve();
+  flat.runs.clear();
+  for (const auto& [compute, loss] : {std::pair{1.0, 3.0}, {10.0, 2.02}, {100.0, 1.98}, {1000.0, 1.93}}) {
+    flat.runs.push_back({.compute = compute * 1e10, .loss = loss});
+  }
+  constexpr double kClean = 1.98;
+  int64_t n_short = 0;
+  for (const auto& law : bootstrap_fits(flat.points(), 2000, 0)) {
+    n_short += law && !law->compute_at(kClean);
+  }
+  ASSERT_GT(n_short, 50);  // more than the 2.5 % of a tail
+  const ComputePrice price(flat);
+  const auto dearer = price.of_clean(contexts_at(kClean), contexts_at(2.10));
+  ASSERT_TRUE(dearer.has_value());
+  EXPECT_EQ(dearer->share.low, 0);
+  const auto same = price.of_clean(contexts_at(kClean), contexts_at(kClean));
+  EXPECT_NEAR(same->share.low, 1, 1e-9);
+  EXPECT_NEAR(same->share.high, 1, 1e-9);
+  EXPECT_EQ(price.draws(), 2000);
+  EXPECT_GE(price.draws_without_law(), 0);
+}
+
 TEST(ComputeShareTest, MoreLossIsWorthLess) {
   double before = 2;
   for (const double loss : {1.45, 1.5, 1.7, 2.0, 3.0, 4.9}) {

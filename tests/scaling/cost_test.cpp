@@ -80,12 +80,13 @@ TEST(ChooseCurveTest, AFileThatIsNoCurveIsPassedOver) {
 
 TEST(TextMismatchTest, LossesOfAnotherTextOrCutAreNotCompared) {
   ScalingCurve curve = planted_curve();
-  EXPECT_EQ(text_mismatch(curve, "x", 3, 128), "");
+  EXPECT_EQ(text_mismatch(curve, false, "x", {3, 128}), "");
+  EXPECT_NE(text_mismatch(curve, true, "x", {3, 128}).find("--text"), std::string::npos);
   curve.text = CurveText{.file = "a.txt", .sha256 = "ab", .contexts = 8, .context_length = 128};
-  EXPECT_EQ(text_mismatch(curve, "ab", 8, 128), "");
-  EXPECT_NE(text_mismatch(curve, "cd", 8, 128).find("a.txt"), std::string::npos);
-  EXPECT_NE(text_mismatch(curve, "ab", 7, 128).find("got 7 of 128"), std::string::npos);
-  EXPECT_NE(text_mismatch(curve, "ab", 8, 64), "");
+  EXPECT_EQ(text_mismatch(curve, true, "ab", {8, 128}), "");
+  EXPECT_NE(text_mismatch(curve, true, "cd", {8, 128}).find("a.txt"), std::string::npos);
+  EXPECT_NE(text_mismatch(curve, true, "ab", {7, 128}).find("got 7 of 128"), std::string::npos);
+  EXPECT_NE(text_mismatch(curve, true, "ab", {8, 64}), "");
 }
 
 TEST(CostTest, WithoutACurveTheShareIsNullAndTheDifferenceIsThere) {
@@ -96,6 +97,17 @@ TEST(CostTest, WithoutACurveTheShareIsNullAndTheDifferenceIsThere) {
   EXPECT_DOUBLE_EQ(json.at("intervals").at("delta_ce").at("ci_low"), 0.5);
   for (const char* key : {"equivalent_share", "ci_low", "ci_high", "share_relation"}) {
     EXPECT_TRUE(json.at(key).is_null()) << key;
+  }
+}
+
+TEST(CostTest, OneContextHasNoBounds) {
+  const ComputePrice price(planted_curve(), {.draws = 50});
+  const Json json = to_json(cost_of("spliced", {1.5}, {2.0}, &price, 0));
+  EXPECT_DOUBLE_EQ(json.at("delta_ce"), 0.5);
+  EXPECT_NEAR(json.at("equivalent_share").get<double>(), 0.25, 1e-4);
+  for (const char* key : {"delta_ce", "equivalent_share"}) {
+    EXPECT_TRUE(json.at("intervals").at(key).at("ci_low").is_null()) << key;
+    EXPECT_TRUE(json.at("intervals").at(key).at("ci_high").is_null()) << key;
   }
 }
 

@@ -12,6 +12,7 @@ namespace rebound {
 namespace {
 
 constexpr uint64_t kContextStream = 1;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 double drawn_mean(const std::vector<double>& values, Rng rng) {
   const auto n = static_cast<int64_t>(values.size());
@@ -65,6 +66,10 @@ bool ComputePrice::is_inside(double loss) const {
   return bounded_compute(law_, loss).relation == ShareRelation::kEqual;
 }
 
+int64_t ComputePrice::draws_without_law() const {
+  return std::count(draws_.begin(), draws_.end(), std::nullopt);
+}
+
 std::optional<ComputeShare> ComputePrice::share(const std::vector<double>& clean,
                                                 const std::vector<double>& spliced,
                                                 double compute) const {
@@ -87,7 +92,7 @@ std::optional<ComputeShare> ComputePrice::share(const std::vector<double>& clean
   // range above the line alone, an identity would seem to cost something.
   const auto worth = [&](const PowerLaw& law, double loss) {
     if (whole.relation != ShareRelation::kEqual) return bounded_compute(law, loss).compute;
-    return law.compute_at(loss).value_or(std::numeric_limits<double>::infinity());
+    return law.compute_at(loss).value_or(kInfinity);
   };
   std::vector<double> drawn;
   for (size_t draw = 0; draw < draws_.size(); ++draw) {
@@ -95,13 +100,16 @@ std::optional<ComputeShare> ComputePrice::share(const std::vector<double>& clean
     if (!draws_[draw]) continue;
     if (const auto bar = over(*draws_[draw])) {
       drawn.push_back(worth(*draws_[draw], clean_loss + difference) / *bar);
+    } else {
+      drawn.push_back(difference > 0 ? 0 : difference < 0 ? kInfinity : 1);
     }
   }
   ComputeShare out{interval_of(whole.compute / *over(law_), drawn, options_.confidence),
                    whole.relation};
+  if (clean.size() < 2) out.share.low = out.share.high = std::numeric_limits<double>::quiet_NaN();
   if (out.relation == ShareRelation::kBelow) out.share.low = 0;
   if (out.relation == ShareRelation::kAbove) {
-    out.share.high = std::numeric_limits<double>::infinity();
+    out.share.high = kInfinity;
   }
   return out;
 }

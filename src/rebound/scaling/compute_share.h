@@ -13,7 +13,10 @@
 //
 // Intervals are percentiles over draws in which both the curve (residual bootstrap, power_law.h)
 // and the loss difference (contexts drawn with replacement, clean and spliced together) vary.
-// L_clean is kept: other contexts would move it and the curve's losses alike.
+// L_clean is kept: other contexts would move it and the curve's losses alike. A draw whose curve
+// never comes down to L_clean prices it without end: its share of C(L_clean) is 0 where the spliced
+// loss is higher, 1 where it is the same, infinite where it is lower. Draws that no law fits are
+// left out and counted.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +37,8 @@ enum class ShareRelation { kEqual, kBelow, kAbove };
 std::string to_string(ShareRelation relation);  // "=", "<", ">"
 
 struct ComputeShare {
-  // low is 0 for kBelow, high infinite for kAbove.
+  // low is 0 for kBelow, high infinite for kAbove. Else NaN of one context, which does not say how
+  // contexts differ.
   Estimate share;
   ShareRelation relation = ShareRelation::kEqual;
 };
@@ -55,6 +59,8 @@ class ComputePrice {
   double least_compute() const { return least_; }
   double most_compute() const { return most_; }
   bool is_inside(double loss) const;
+  int64_t draws() const { return static_cast<int64_t>(draws_.size()); }
+  int64_t draws_without_law() const;
 
   // `clean` and `spliced`: mean loss of each context, the same contexts. Nothing when the clean
   // loss is outside the fitted range.

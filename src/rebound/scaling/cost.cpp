@@ -64,23 +64,25 @@ CurveChoice choose_curve(const fs::path& model,
 }
 
 std::string text_mismatch(const ScalingCurve& curve,
+                          bool is_default,
                           const std::string& text_sha256,
-                          int64_t contexts,
-                          int64_t context_length) {
-  if (!curve.text) return "";
+                          MeasuredContexts measured) {
+  if (!curve.text) {
+    return is_default ? "the curve does not name the text of its losses (give it with --text)" : "";
+  }
   const CurveText& text = *curve.text;
   if (!text.sha256.empty() && text.sha256 != text_sha256) {
     return concat("the curve's losses are of another text, ", text.file);
   }
-  if (text.contexts != contexts || text.context_length != context_length) {
+  if (text.contexts != measured.contexts || text.context_length != measured.length) {
     return concat("the curve's losses are means over ",
                   text.contexts,
                   " contexts of ",
                   text.context_length,
                   " tokens, got ",
-                  contexts,
+                  measured.contexts,
                   " of ",
-                  context_length);
+                  measured.length);
   }
   return "";
 }
@@ -90,8 +92,9 @@ SpliceCost cost_of(const std::string& name,
                    const std::vector<double>& losses,
                    const ComputePrice* price,
                    double training_compute) {
-  SpliceCost cost{
-      .name = name, .ce = mean(losses), .delta_ce = bootstrap_difference(losses, clean)};
+  SpliceCost cost{.name = name,
+                  .ce = mean(losses),
+                  .delta_ce = bootstrap_difference(losses, clean, {.fewest_clusters = 2})};
   if (price == nullptr) return cost;
   cost.share = price->of_clean(clean, losses);
   if (training_compute > 0) cost.of_training = price->of_training(clean, losses, training_compute);

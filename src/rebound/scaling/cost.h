@@ -25,11 +25,15 @@ CurveChoice choose_curve(const std::filesystem::path& model,
                          const std::filesystem::path& given,
                          const std::vector<std::filesystem::path>& shipped);
 
-// Why losses on this text cannot be set against the curve's; "" when they can.
+struct MeasuredContexts {
+  int64_t contexts = 0, length = 0;
+};
+// Why losses on this text cannot be set against the curve's; "" when they can. A curve that names
+// no text is vouched for by who gives one; `is_default`: nobody did.
 std::string text_mismatch(const ScalingCurve& curve,
+                          bool is_default,
                           const std::string& text_sha256,
-                          int64_t contexts,
-                          int64_t context_length);
+                          MeasuredContexts measured);
 
 struct SpliceCost {
   std::string name;
