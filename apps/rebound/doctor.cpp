@@ -213,6 +213,7 @@ MachineFacts examine_machine() {
   facts.blas = loaded_blas();
   facts.threads = at::get_num_threads();
   if (const char* omp = std::getenv("OMP_NUM_THREADS")) facts.omp_num_threads = omp;
+  if (const char* core = std::getenv("OPENBLAS_CORETYPE")) facts.openblas_coretype = core;
   facts.libtorch = TORCH_VERSION;
   facts.products = weight_product_library();
   facts.has_cuda = at::detail::getCUDAHooks().hasCUDART();
@@ -235,6 +236,13 @@ std::vector<Warning> warnings_of(const MachineFacts& facts) {
                                " GFLOP/s"),
                         "install an optimised BLAS (Debian: apt install libopenblas0-pthread), and "
                         "check that nothing else is running"});
+  }
+  const auto runs = [&](const char* kernels) { return facts.blas.config.find(kernels) != std::string::npos; };
+  if (!facts.openblas_coretype.empty() && facts.cpu.has("avx512f") &&
+      !(runs("SkylakeX") || runs("Cooperlake") || runs("SapphireRapids"))) {
+    warnings.push_back({concat("OPENBLAS_CORETYPE=", facts.openblas_coretype,
+                               " keeps OpenBLAS from the AVX-512 of this CPU: up to half the speed"),
+                        "unset OPENBLAS_CORETYPE"});
   }
   // LibTorch 2 has a fast road of its own.
   if (facts.products == "LibTorch" && facts.libtorch.rfind("1.", 0) == 0) {

@@ -42,6 +42,7 @@ struct MachineFacts {
   GemmSpeed speed;
   int64_t threads = 0;          // LibTorch's, after main() has set them
   std::string omp_num_threads;  // the variable as it was at the start; empty: unset
+  std::string openblas_coretype;  // the same of OPENBLAS_CORETYPE
   std::string libtorch;         // version
   std::string products = "oneDNN";  // library of products with weights: "oneDNN 2.6.3", "LibTorch"
   bool has_cuda = false;  // LibTorch was built with it
@@ -72,7 +73,7 @@ void find_files(MachineFacts& facts);
 
 MachineFacts examine_machine();
 
-// Slow BLAS, one thread, no model. Empty when all is well.
+// Slow BLAS or kernels, one thread, no model. Empty when all is well.
 std::vector<Warning> warnings_of(const MachineFacts& facts);
 
 Json to_json(const MachineFacts& facts);

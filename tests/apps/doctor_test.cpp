@@ -78,6 +78,21 @@ TEST(DoctorTest, SlowProductsWarnWhateverTheLibraryIsCalled) {
   EXPECT_NE(warnings_of(facts)[0].problem.find("5 GFLOP/s"), std::string::npos);
 }
 
+TEST(DoctorTest, KernelsChosenByHandWithoutAvx512Warn) {
+  MachineFacts facts = healthy();
+  facts.cpu.features = {"avx2", "avx512f"};
+  facts.blas.config = "OpenBLAS 0.3.21 DYNAMIC_ARCH Haswell MAX_THREADS=64";
+  EXPECT_TRUE(warnings_of(facts).empty());  // its own choice
+  facts.openblas_coretype = "Haswell";
+  ASSERT_EQ(warnings_of(facts).size(), 1u);
+  EXPECT_NE(warnings_of(facts)[0].problem.find("OPENBLAS_CORETYPE=Haswell"), std::string::npos);
+  facts.blas.config = "OpenBLAS 0.3.21 DYNAMIC_ARCH SkylakeX MAX_THREADS=64";
+  EXPECT_TRUE(warnings_of(facts).empty());
+  facts.blas.config = "OpenBLAS 0.3.21 DYNAMIC_ARCH Haswell MAX_THREADS=64";
+  facts.cpu.features = {"avx2"};
+  EXPECT_TRUE(warnings_of(facts).empty());
+}
+
 TEST(DoctorTest, OneThreadOnManyCoresWarns) {
   MachineFacts facts = healthy();
   facts.threads = 1;
