@@ -1,7 +1,7 @@
 // Readable by everyone: axe-core, two widths, two themes, without JavaScript.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { followTheme, legibility, makeReport, makeRun, openPage, seriousFindings, themes, widths } from "./browser.js";
+import { makeReport, makeRun, openPage, readableByEveryone, widths } from "./browser.js";
 
 const run = makeRun("made");
 const report = makeReport(run, "made.html");
@@ -11,7 +11,6 @@ const openAll = (page) => page.evaluate(() => {
   document.querySelector("#examples tbody button[data-example]").click();
 });
 
-// One page a width; the theme changes under it as under a reader.
 for (const width of widths) {
   test(`for everyone at ${width} px`, async (t) => {
     const page = await openPage(report, { width });
@@ -22,17 +21,7 @@ for (const width of widths) {
       assert.deepEqual(over, []);
     });
     await openAll(page);
-    await t.test("nothing to scroll sideways, no small type", async () => {
-      const { wide, smallest, where } = await legibility(page);
-      assert.equal(wide, 0);
-      assert.ok(smallest >= 12, `${smallest} px: ${where}`);
-    });
-    for (const theme of themes) {
-      await t.test(`axe-core finds nothing serious, ${theme}`, async () => {
-        await followTheme(page, theme);
-        assert.deepEqual(await seriousFindings(page), []);
-      });
-    }
+    await readableByEveryone(t, page);
   });
 }
 

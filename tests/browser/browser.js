@@ -97,3 +97,19 @@ export const legibility = (page) => page.evaluate(() => {
 
 export const themes = ["light", "dark"];
 export const widths = [1280, 390];
+
+// Subtests of an open page: legible as it stands, and nothing serious in either theme, which changes
+// under the page as under a reader.
+export const readableByEveryone = async (t, page) => {
+  await t.test("nothing to scroll sideways, no small type", async () => {
+    const { wide, smallest, where } = await legibility(page);
+    assert.equal(wide, 0);
+    assert.ok(smallest >= 12, `${smallest} px: ${where}`);
+  });
+  for (const theme of themes) {
+    await t.test(`axe-core finds nothing serious, ${theme}`, async () => {
+      await followTheme(page, theme);
+      assert.deepEqual(await seriousFindings(page), []);
+    });
+  }
+};

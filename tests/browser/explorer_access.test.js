@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { followTheme, legibility, seriousFindings, themes, widths } from "./browser.js";
+import { readableByEveryone, widths } from "./browser.js";
 import { benchFlags, makeRun, open, openBench, runsFolder, serve } from "./explorer.js";
 
 const folder = runsFolder("runs");
@@ -29,22 +29,11 @@ const views = {
   },
 };
 
-// One page a view and width; the theme changes under it as under a reader.
 for (const [name, view] of Object.entries(views)) {
   for (const width of widths) {
     test(`for everyone: ${name} at ${width} px`, async (t) => {
       const page = await view({ width });
-      await t.test("nothing to scroll sideways, no small type", async () => {
-        const { wide, smallest, where } = await legibility(page);
-        assert.equal(wide, 0);
-        assert.ok(smallest >= 12, `${smallest} px: ${where}`);
-      });
-        for (const theme of themes) {
-        await t.test(`axe-core finds nothing serious, ${theme}`, async () => {
-          await followTheme(page, theme);
-          assert.deepEqual(await seriousFindings(page), []);
-        });
-      }
+      await readableByEveryone(t, page);
       assert.deepEqual(page.noise, []);
     });
   }

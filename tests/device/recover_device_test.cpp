@@ -16,6 +16,10 @@ namespace {
 
 // Of scores and norms after a search, absolute on numbers of order one.
 constexpr double kSearchGap = 2e-3;
+// The first Adam step of jacobian_sampled divides what its correction leaves of the gradient, rounding
+// in places, by itself: one step later scores differ by 6e-4 with one set of BLAS kernels and by 0.044
+// with another, where every other rung differs by 1e-5. Norms agree to 1e-7.
+constexpr double kSampledGap = 0.1;
 
 std::vector<int64_t> longs_of(const at::Tensor& tensor) {
   const at::Tensor values = tensor.cpu().contiguous();
@@ -171,7 +175,8 @@ TEST_P(RecoverDeviceTest, EveryRungOfTheCrossLadderSearchesAsOnTheCpu) {
     const CrossSolution expected = solve_cross(near, rung, options);
     const CrossSolution found = solve_cross(far, rung, options);
     EXPECT_EQ(found.delta.device(), device());
-    EXPECT_LT(relative_gap(found.score.cpu(), expected.score), kSearchGap);
+    EXPECT_LT(relative_gap(found.score.cpu(), expected.score),
+              rung.name == "jacobian_sampled" ? kSampledGap : kSearchGap);
     EXPECT_LT(relative_gap(found.norm.cpu(), expected.norm), kSearchGap);
     EXPECT_EQ(found.is_won, expected.is_won);
   }
