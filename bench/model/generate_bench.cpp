@@ -4,6 +4,8 @@
 // BM_GenerateBatch  greedy answers of `new` tokens to prompts of 30 to 49 tokens, the prompts' run
 //                   included; tokens/s counts new tokens. `split`: parts of the batch on the
 //                   threads, each with one BLAS thread, against one batch with LibTorch's threads.
+// BM_WeightProduct  x W^T: in bfloat16 one row is one_row_product, two rows are oneDNN's; weights
+//                   that no cache holds, as in generation
 // BM_Load           from the file to a model that runs
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "rebound/model/generate_batch.h"
+#include "rebound/model/weight_product.h"
 
 namespace rebound {
 namespace {
@@ -51,6 +54,28 @@ BENCHMARK(BM_GenerateBatch)
     ->ArgsProduct({{1, 8, 24, 32, 48}, {32, 16}, {0, 1}, {16, 48}})
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime()
+    ->UseRealTime();
+
+void BM_WeightProduct(benchmark::State& state) {
+  const at::NoGradGuard no_grad;
+  const int64_t rows = state.range(0), n = state.range(1), k = state.range(2);
+  constexpr int64_t kBytes = int64_t{1} << 28;
+  std::vector<at::Tensor> weights;
+  for (int64_t held = 0; held < kBytes; held += 2 * n * k) {
+    weights.push_back(at::randn({n, k}).to(at::kBFloat16));
+  }
+  const at::Tensor x = at::randn({rows, k});
+  size_t i = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(weight_product(x, weights[i++ % weights.size()]));
+  }
+  state.SetBytesProcessed(state.iterations() * 2 * n * k);
+}
+BENCHMARK(BM_WeightProduct)
+    ->ArgNames({"rows", "n", "k"})
+    ->ArgsProduct({{1, 2}, {3072, 49152}, {576}})
+    ->ArgsProduct({{1, 2}, {576}, {1536}})
+    ->Unit(benchmark::kMicrosecond)
     ->UseRealTime();
 
 void BM_Load(benchmark::State& state) {
