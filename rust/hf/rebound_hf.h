@@ -80,6 +80,8 @@ int rebound_hf_token_to_id(const rebound_hf_tokenizer* tokenizer,
 int rebound_hf_control_ids(const rebound_hf_tokenizer* tokenizer,
                            rebound_hf_ids* ids,
                            rebound_hf_bytes* bytes);
+/* 1: the control token takes white space before it, 2: after it, 3: both. */
+unsigned rebound_hf_control_strips(const rebound_hf_tokenizer* tokenizer, uint32_t id);
 uint64_t rebound_hf_vocabulary_size(const rebound_hf_tokenizer* tokenizer);
 
 /* Renders a chat template as `transformers` does (trim_blocks, lstrip_blocks, Python's string

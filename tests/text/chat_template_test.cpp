@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "rebound/base/error.h"
+#include "rebound/base/json.h"
+#include "rebound/text/tokenizer_json.h"
 #include "text/tiny_vocabulary.h"
 
 namespace rebound {
@@ -95,6 +97,23 @@ TEST(ChatTemplateTest, TextBesideAHiddenPieceIsCutAsInAWholePrompt) {
   // ">" could end a control token, so it is hidden; the ids are those of the plain whole.
   EXPECT_EQ(chat.encode_chat(tokenizer, {{"user", "> hello <"}}, {.add_generation_prompt = true}),
             tokenizer.encode("<|user|>> hello <<|end|><|user|>"));
+}
+
+// The same ids whether a prompt is encoded whole or, as parts of it are hidden, in pieces.
+TEST(ChatTemplateTest, WhiteSpaceThatAControlTokenTakesIsTakenBesideAHiddenPieceToo) {
+  Json json = Json::parse(compose_tokenizer_json(tiny_vocabulary()));
+  for (Json& token : json.at("added_tokens")) {
+    token["rstrip"] = token.at("content") == "<|user|>";
+    token["lstrip"] = token.at("content") == "<|end|>";
+  }
+  const Tokenizer tokenizer = Tokenizer::from_json(json.dump());
+  const ChatTemplate chat("<|user|>\n {{ messages[0].content }} \n<|end|> .");
+  const Ids whole = tokenizer.encode("<|user|>\n > hello < \n<|end|> .");
+  const Ids tail = {kTinyEnd, 97, tiny_id('.')};
+  EXPECT_EQ(whole,
+            concatenated({{kTinyUser, tiny_id('>'), kTinySpaceHello, 97, tiny_id('<')}, tail}));
+  EXPECT_EQ(chat.encode_chat(tokenizer, {{"user", "> hello <"}}), whole);
+  EXPECT_EQ(chat.encode_chat(tokenizer, {{"user", ""}}), concatenated({{kTinyUser}, tail}));
 }
 
 TEST(ChatTemplateTest, RolesArePlainWords) {

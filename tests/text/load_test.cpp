@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "rebound/text/tokenizer_json.h"
+#include "support/failures.h"
 #include "text/tiny_vocabulary.h"
 
 namespace rebound {
@@ -57,6 +59,46 @@ TEST_F(LoadTest, TheDefaultTemplateOfAListIsTaken) {
 TEST_F(LoadTest, AFolderWithoutTemplateHasNone) {
   EXPECT_FALSE(load_chat_template(folder_).has_value());
   EXPECT_EQ(load_tokenizer(folder_).bos_id(), std::nullopt);
+}
+
+TEST_F(LoadTest, EndsOfATurnAreThoseOfAllFiles) {
+  using Set = std::set<int64_t>;
+  EXPECT_EQ(end_of_turn_tokens(load_tokenizer(folder_)), Set{kTinyEnd});  // by its text
+  write("generation_config.json", R"({"eos_token_id": [0, 1]})");
+  EXPECT_EQ(end_of_turn_tokens(load_tokenizer(folder_)), (Set{kTinyEnd, kTinyUser}));
+  write("config.json", R"({"eos_token_id": 2})");
+  EXPECT_EQ(end_of_turn_tokens(load_tokenizer(folder_)), (Set{kTinyEnd, kTinyUser, kTinyTool}));
+  write("generation_config.json", R"({"eos_token_id": null})");
+  EXPECT_EQ(end_of_turn_tokens(load_tokenizer(folder_)), (Set{kTinyEnd, kTinyTool}));
+}
+
+TEST_F(LoadTest, AnEndOutsideTheVocabularyIsRefused) {
+  const auto message = [&] {
+    const std::string text = message_of<DataError>([&] { load_tokenizer(folder_); });
+    return text.substr(text.rfind('/') + 1);
+  };
+  write("generation_config.json", R"({"eos_token_id": [0, 105]})");
+  EXPECT_EQ(message(),
+            "generation_config.json: eos_token_id: got 105, expected one of the vocabulary's 105");
+  write("generation_config.json", R"({"eos_token_id": -1})");
+  EXPECT_NE(message().find("got -1"), std::string::npos);
+  fs::remove(folder_ / "generation_config.json");
+  write("config.json", R"({"eos_token_id": "<|end|>"})");
+  EXPECT_EQ(message(), "config.json: eos_token_id: got string, expected an id or a list of ids");
+}
+
+// As transformers 5.23 reads it: with a tokenizer.json, its post-processor alone decides.
+TEST_F(LoadTest, WhetherBosIsAddedIsUpToTokenizerJson) {
+  const std::vector<int64_t> plain = {kTinyHello}, with_bos = {kTinyUser, kTinyHello};
+  write("tokenizer_config.json",
+        R"({"bos_token": "<|user|>", "eos_token": "<|end|>",
+            "add_bos_token": true, "add_eos_token": true})");
+  EXPECT_EQ(load_tokenizer(folder_).encode("hello"), plain);
+  GgufVocabulary vocabulary = tiny_vocabulary();
+  vocabulary.add_bos = true;
+  write("tokenizer.json", compose_tokenizer_json(vocabulary));
+  write("tokenizer_config.json", R"({"bos_token": "<|user|>", "add_bos_token": false})");
+  EXPECT_EQ(load_tokenizer(folder_).encode("hello"), with_bos);
 }
 
 TEST_F(LoadTest, BadFilesAreNamed) {

@@ -31,7 +31,7 @@ TEST(TokenizerTest, MergesFollowTheirOrder) {
 TEST(TokenizerTest, SmollmSplitsDigitsAndGpt2DoesNot) {
   GgufVocabulary vocabulary = tiny_vocabulary();
   EXPECT_EQ(Tokenizer::from_vocabulary(vocabulary).encode("12"), spelled("12"));
-  for (const char* pre : {"gpt-2", "default", "llama-bpe"}) {
+  for (const char* pre : {"gpt-2", "olmo", "llama-bpe"}) {
     vocabulary.pre = pre;
     EXPECT_EQ(Tokenizer::from_vocabulary(vocabulary).encode("12"), Ids{104}) << pre;
   }

@@ -193,6 +193,13 @@ pub unsafe extern "C" fn rebound_hf_control_ids(
 }
 
 #[no_mangle]
+pub unsafe extern "C" fn rebound_hf_control_strips(tokenizer: *const tokenizer::Pair, id: u32) -> c_uint {
+    let (left, right) =
+        catch_unwind(AssertUnwindSafe(|| (*tokenizer).strips(id))).unwrap_or((false, false));
+    c_uint::from(left) | c_uint::from(right) << 1
+}
+
+#[no_mangle]
 pub unsafe extern "C" fn rebound_hf_vocabulary_size(tokenizer: *const tokenizer::Pair) -> u64 {
     catch_unwind(AssertUnwindSafe(|| (*tokenizer).vocabulary_size())).unwrap_or(0)
 }

@@ -9,20 +9,19 @@ use tokenizers::{AddedToken, Tokenizer};
 pub struct Pair {
     full: Tokenizer,
     json: Box<str>,
-    control: Vec<(u32, String)>,
+    control: Vec<(u32, AddedToken)>, // by id
     plain: OnceLock<Result<Tokenizer, String>>,
 }
 
 impl Pair {
     pub fn new(json: &str) -> Outcome<Self> {
         let full = build(json).map_err(Failure::BadInput)?;
-        let mut control: Vec<(u32, String)> = full
+        let mut control: Vec<(u32, AddedToken)> = full
             .get_added_tokens_decoder()
             .into_iter()
             .filter(|(_, token)| is_control(token))
-            .map(|(id, token)| (id, token.content))
             .collect();
-        control.sort();
+        control.sort_by_key(|(id, _)| *id);
         Ok(Pair { full, json: json.into(), control, plain: OnceLock::new() })
     }
 
@@ -58,6 +57,14 @@ impl Pair {
         self.control.iter().map(|(id, _)| *id).collect()
     }
 
+    /// Whether a control token takes the white space before and after it.
+    pub fn strips(&self, id: u32) -> (bool, bool) {
+        match self.control.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(at) => (self.control[at].1.lstrip, self.control[at].1.rstrip),
+            Err(_) => (false, false),
+        }
+    }
+
     pub fn vocabulary_size(&self) -> u64 {
         self.full.get_vocab_size(true) as u64
     }
@@ -89,11 +96,11 @@ impl Pair {
             .control
             .iter()
             .filter(|(id, _)| Some(*id) != unknown)
-            .map(|(_, text)| text.as_str())
+            .map(|(_, token)| token.content.as_str())
             .collect();
         if let Some(Value::Array(tokens)) = json.get_mut("added_tokens") {
             let text = |token: &Value| token.get("content").and_then(Value::as_str).map(String::from);
-            let control: HashSet<&str> = self.control.iter().map(|(_, t)| t.as_str()).collect();
+            let control: HashSet<&str> = self.control.iter().map(|(_, t)| t.content.as_str()).collect();
             tokens.retain(|token| text(token).is_some_and(|text| !control.contains(text.as_str())));
         }
         if let Some(model) = json.get_mut("model") {

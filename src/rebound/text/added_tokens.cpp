@@ -3,6 +3,15 @@
 #include <algorithm>
 
 namespace rebound {
+namespace {
+
+// As in Phi-3's own repository, and in llama.cpp.
+bool strips_right(const GgufVocabulary& vocabulary, const std::string& text) {
+  return vocabulary.strips_after_added && text != "<unk>" && text != "<s>" &&
+         text != "<|endoftext|>";
+}
+
+}  // namespace
 
 std::string raw_text(const GgufVocabulary& vocabulary, size_t id) {
   std::string text = vocabulary.tokens[id];
@@ -32,7 +41,7 @@ Json added_tokens_json(const GgufVocabulary& vocabulary) {
                      {"content", raw_text(vocabulary, id)},
                      {"single_word", false},
                      {"lstrip", false},
-                     {"rstrip", false},
+                     {"rstrip", strips_right(vocabulary, vocabulary.tokens[id])},
                      {"normalized", false},
                      {"special", is_special(vocabulary, id)}});
   }

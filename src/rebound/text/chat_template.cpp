@@ -1,6 +1,7 @@
 #include "rebound/text/chat_template.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -56,30 +57,74 @@ std::string context_json(const std::vector<ChatMessage>& messages,
   }
 }
 
+const ControlToken* find_control(const Tokenizer& tokenizer, int64_t id) {
+  const auto& control = tokenizer.control_tokens();  // by id
+  const auto at =
+      std::lower_bound(control.begin(), control.end(), id, [](const auto& token, int64_t i) {
+        return token.id < i;
+      });
+  return at == control.end() || at->id != id ? nullptr : &*at;
+}
+
+// Unicode's White_Space, which is what `tokenizers` strips.
+constexpr std::array<std::string_view, 25> kWhiteSpace = {
+    "\t",     "\n",     "\v",     "\f",     "\r",     " ",      "\u0085", "\u00a0", "\u1680",
+    "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008",
+    "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+
+size_t space_at_start(std::string_view text) {
+  for (const std::string_view space : kWhiteSpace) {
+    if (text.starts_with(space)) return space.size();
+  }
+  return 0;
+}
+
+size_t space_at_end(std::string_view text) {
+  for (const std::string_view space : kWhiteSpace) {
+    if (text.ends_with(space)) return space.size();
+  }
+  return 0;
+}
+
+// The text of pieces[i] without the white space that the control tokens beside it take.
+std::string_view stripped_text(const Tokenizer& tokenizer,
+                               const std::vector<PromptPiece>& pieces,
+                               size_t i) {
+  const auto control_at = [&](size_t at) -> const ControlToken* {
+    if (at >= pieces.size() || !pieces[at].control_id) return nullptr;
+    return find_control(tokenizer, *pieces[at].control_id);
+  };
+  std::string_view text = pieces[i].text;
+  const ControlToken* before = i > 0 ? control_at(i - 1) : nullptr;
+  const ControlToken* after = control_at(i + 1);
+  while (before && before->strips_right && space_at_start(text) > 0) {
+    text.remove_prefix(space_at_start(text));
+  }
+  while (after && after->strips_left && space_at_end(text) > 0) {
+    text.remove_suffix(space_at_end(text));
+  }
+  return text;
+}
+
 std::vector<int64_t> encode_pieces(const Tokenizer& tokenizer,
                                    const std::vector<PromptPiece>& pieces) {
   std::vector<int64_t> ids;
-  for (const PromptPiece& piece : pieces) {
-    if (piece.control_id) {
-      ids.push_back(*piece.control_id);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (pieces[i].control_id) {
+      ids.push_back(*pieces[i].control_id);
       continue;
     }
+    const std::string_view plain = stripped_text(tokenizer, pieces, i);
+    if (plain.empty()) continue;
     const auto text =
-        tokenizer.encode(piece.text, {.add_special_tokens = false, .parse_special = false});
+        tokenizer.encode(plain, {.add_special_tokens = false, .parse_special = false});
     ids.insert(ids.end(), text.begin(), text.end());
   }
   return ids;
 }
 
 std::vector<int64_t> controls_among(const Tokenizer& tokenizer, std::vector<int64_t> ids) {
-  const auto& control = tokenizer.control_tokens();  // by id
-  std::erase_if(ids, [&](int64_t id) {
-    const auto at =
-        std::lower_bound(control.begin(), control.end(), id, [](const auto& token, int64_t i) {
-          return token.id < i;
-        });
-    return at == control.end() || at->id != id;
-  });
+  std::erase_if(ids, [&](int64_t id) { return !find_control(tokenizer, id); });
   return ids;
 }
 

@@ -19,17 +19,20 @@ struct GgufVocabulary {
   // tokenizer.ggml.model: "gpt2" is byte-level BPE with merges, "llama" a SentencePiece BPE, whose
   // merges follow from the scores.
   std::string model = "gpt2";
-  std::string pre = "default";       // tokenizer.ggml.pre: how text is cut before the merges; gpt2
+  std::string pre;                   // tokenizer.ggml.pre: how text is cut before the merges; gpt2
   std::vector<std::string> tokens;   // by id
   std::vector<std::string> merges;   // "left right", best first; gpt2
   std::vector<double> scores;        // one per token; llama
   std::vector<int64_t> token_types;  // one per token; empty: all normal
   std::optional<int64_t> bos_id;
   std::optional<int64_t> eos_id;
+  std::optional<int64_t> eot_id;  // end of a turn, where it is not eos_id
+  std::optional<int64_t> eom_id;  // end of a message that calls a tool
   std::optional<int64_t> unk_id;
   std::optional<int64_t> pad_id;
   bool add_bos = false;
-  bool add_space_prefix = true;  // a space before the text (Llama, not Gemma); llama
+  bool add_space_prefix = true;     // a space before the text (Llama, not Gemma); llama
+  bool strips_after_added = false;  // white space after an added token is left out (Phi-3); llama
   std::optional<std::string> chat_template;
 
   bool is_sentence_piece() const { return model == "llama"; }

@@ -43,6 +43,29 @@ SpecialTexts read_special_texts(const fs::path& folder) {
           .pad = token_at(config, "pad_token")};
 }
 
+// "eos_token_id": 2, or [128001, 128009], or null.
+std::vector<int64_t> end_ids_at(const Json& config) {
+  const auto found = config.find("eos_token_id");
+  if (found == config.end() || found->is_null()) return {};
+  const Json list = found->is_array() ? *found : Json::array({*found});
+  std::vector<int64_t> ids;
+  for (const Json& id : list) {
+    require<DataError>(id.is_number_integer(),
+                       "eos_token_id: got ",
+                       id.type_name(),
+                       ", expected an id or a list of ids");
+    ids.push_back(id.get<int64_t>());
+  }
+  return ids;
+}
+
+void add_end_ids(const fs::path& folder, Tokenizer& tokenizer) {
+  for (const char* name : {"generation_config.json", "config.json"}) {
+    const Json config = read_optional_json(folder / name);
+    with_context((folder / name).string(), [&] { tokenizer.add_end_ids(end_ids_at(config)); });
+  }
+}
+
 // A text, or [{"name": "default", "template": ...}, ...].
 std::optional<std::string> template_in_config(const Json& config) {
   const auto found = config.find("chat_template");
@@ -83,7 +106,9 @@ ChatTemplate gguf_template(const GgufVocabulary& vocabulary) {
 
 Tokenizer load_tokenizer(const fs::path& model) {
   if (fs::is_directory(model)) {
-    return Tokenizer::from_file(model / "tokenizer.json", read_special_texts(model));
+    Tokenizer tokenizer = Tokenizer::from_file(model / "tokenizer.json", read_special_texts(model));
+    add_end_ids(model, tokenizer);
+    return tokenizer;
   }
   const GgufVocabulary vocabulary = read_vocabulary(model);
   return with_context(model.string(), [&] { return Tokenizer::from_vocabulary(vocabulary); });

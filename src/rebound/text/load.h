@@ -3,6 +3,11 @@
 //   folder/tokenizer.json          vocabulary and rules
 //   folder/tokenizer_config.json   bos_token, eos_token, ...; chat_template (text or a named list)
 //   folder/chat_template.jinja     if there, wins over the one in tokenizer_config.json
+//   folder/generation_config.json  eos_token_id, one or a list: more ends of a turn
+//   folder/config.json             the same
+//
+// add_bos_token and add_eos_token of tokenizer_config.json say nothing here: as in transformers 5,
+// the post-processor of tokenizer.json decides.
 #pragma once
 
 #include <filesystem>

@@ -27,6 +27,7 @@ struct Tokenizer::State {
   SpecialTexts special;
   std::optional<int64_t> bos_id;
   std::optional<int64_t> eos_id;
+  std::set<int64_t> end_ids;
   std::vector<ControlToken> control;
 
   explicit State(std::string_view json) {
@@ -42,7 +43,10 @@ struct Tokenizer::State {
     const auto ids = hf::take_ids([&](rebound_hf_ids* out, rebound_hf_bytes* bytes) {
       return rebound_hf_control_ids(hf.get(), out, bytes);
     });
-    for (const int64_t id : ids) control.push_back({id, entry(id).value_or("")});
+    for (const int64_t id : ids) {
+      const unsigned sides = rebound_hf_control_strips(hf.get(), checked_id(id));
+      control.push_back({id, entry(id).value_or(""), (sides & 1) != 0, (sides & 2) != 0});
+    }
   }
 
   std::optional<std::string> entry(int64_t id) const {
@@ -92,11 +96,27 @@ Tokenizer Tokenizer::from_vocabulary(const GgufVocabulary& vocabulary) {
   const auto text = [&](std::optional<int64_t> id) {
     return id ? std::optional(vocabulary.tokens.at(static_cast<size_t>(*id))) : std::nullopt;
   };
-  return from_json(json,
-                   {.bos = text(vocabulary.bos_id),
-                    .eos = text(vocabulary.eos_id),
-                    .unk = text(vocabulary.unk_id),
-                    .pad = text(vocabulary.pad_id)});
+  Tokenizer tokenizer = from_json(json,
+                                  {.bos = text(vocabulary.bos_id),
+                                   .eos = text(vocabulary.eos_id),
+                                   .unk = text(vocabulary.unk_id),
+                                   .pad = text(vocabulary.pad_id)});
+  for (const auto& id : {vocabulary.eot_id, vocabulary.eom_id}) {
+    if (id) tokenizer.add_end_ids({*id});
+  }
+  return tokenizer;
+}
+
+void Tokenizer::add_end_ids(const std::vector<int64_t>& ids) {
+  for (const int64_t id : ids) {
+    const bool is_known = id >= 0 && id <= UINT32_MAX && state_->entry(id);
+    require<DataError>(is_known,
+                       "eos_token_id: got ",
+                       id,
+                       ", expected one of the vocabulary's ",
+                       vocabulary_size());
+    state_->end_ids.insert(id);
+  }
 }
 
 std::vector<int64_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
@@ -157,13 +177,20 @@ bool Tokenizer::adds_bos() const {
   return bos_id() && !ids.empty() && ids.front() == *bos_id();
 }
 std::optional<int64_t> Tokenizer::eos_id() const { return state_->eos_id; }
+const std::set<int64_t>& Tokenizer::end_ids() const { return state_->end_ids; }
 const SpecialTexts& Tokenizer::special_texts() const { return state_->special; }
 const std::vector<ControlToken>& Tokenizer::control_tokens() const { return state_->control; }
 
 std::set<int64_t> end_of_turn_tokens(const Tokenizer& tokenizer) {
-  std::set<int64_t> ends;
+  std::set<int64_t> ends = tokenizer.end_ids();
   if (const auto eos = tokenizer.eos_id()) ends.insert(*eos);
-  for (const char* text : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>"}) {
+  for (const char* text : {"<|im_end|>",
+                           "<|endoftext|>",
+                           "<|end_of_text|>",
+                           "<|eot_id|>",
+                           "<|eom_id|>",
+                           "<|end|>",
+                           "<end_of_turn>"}) {
     if (const auto id = tokenizer.find_id(text)) ends.insert(*id);
   }
   return ends;

@@ -43,6 +43,9 @@ struct EncodeOptions {
 struct ControlToken {
   int64_t id = 0;
   std::string text;
+  // White space beside it in a text is left out (lstrip and rstrip of tokenizer.json; Phi-3).
+  bool strips_left = false;
+  bool strips_right = false;
 };
 
 class Tokenizer {
@@ -57,6 +60,10 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
+
+  // More tokens that end a turn, which a model's files name beside the EOS of the tokenizer. Throws
+  // DataError for an id that the vocabulary lacks.
+  void add_end_ids(const std::vector<int64_t>& ids);
 
   // Throws DataError when `text` is not UTF-8.
   std::vector<int64_t> encode(std::string_view text, EncodeOptions options = {}) const;
@@ -74,6 +81,7 @@ class Tokenizer {
   std::optional<int64_t> bos_id() const;
   bool adds_bos() const;  // encode() puts BOS in front unless told otherwise
   std::optional<int64_t> eos_id() const;
+  const std::set<int64_t>& end_ids() const;  // those of add_end_ids
   const SpecialTexts& special_texts() const;
   const std::vector<ControlToken>& control_tokens() const;  // by id
 
@@ -83,7 +91,8 @@ class Tokenizer {
   std::unique_ptr<State> state_;
 };
 
-// Tokens that end an assistant's turn: the end token and the well-known ends of chat formats.
+// Tokens that end an assistant's turn: the end tokens that the model's files name, and the
+// well-known ends of chat formats.
 std::set<int64_t> end_of_turn_tokens(const Tokenizer& tokenizer);
 
 }  // namespace rebound

@@ -25,9 +25,10 @@ constexpr std::string_view kLlama3Pattern =
 constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-constexpr std::array<PreTokenizer, 5> kPreTokenizers = {{
-    {.name = "default", .pattern = ""},
+constexpr std::array<PreTokenizer, 6> kPreTokenizers = {{
     {.name = "gpt-2", .pattern = ""},
+    {.name = "olmo", .pattern = "", .normalizes_nfc = true},  // GPT-NeoX's, as is mpt
+    {.name = "mpt", .pattern = "", .normalizes_nfc = true},
     {.name = "smollm", .splits_digits = true, .pattern = ""},
     {.name = "llama-bpe", .pattern = kLlama3Pattern, .ignores_merges = true},
     {.name = "qwen2", .pattern = kQwen2Pattern, .normalizes_nfc = true},

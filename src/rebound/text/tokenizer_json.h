@@ -1,7 +1,7 @@
 // A tokenizer.json for the vocabulary of a GGUF file, as the original repository has it.
 //
 //                  gpt2                                  llama (SentencePiece)
-//   normalizer     NFC for qwen2, else none              space to U+2581, after one more in front
+//   normalizer     NFC for qwen2, olmo, mpt, else none   space to U+2581, after one more in front
 //                                                        where the file says so
 //   pre_tokenizer  by `pre`, see the table in the        none
 //                  source; then bytes to characters
