@@ -99,5 +99,23 @@ TEST(NpzTest, ArchivesThatLieAreRefused) {
   expect_contains(npz_message(zip_of({{"x.npy", stored}, {"x.npy", stored}})), "there twice");
 }
 
+TEST(NpzTest, OneStreamUnderManyNamesIsRefused) {
+  const std::string stored = npy(header_of("<f4", "(1,)"), "1234");
+  expect_contains(npz_message(zip_of({{.name = "x.npy", .data = stored},
+                                      {.name = "y.npy", .data = stored, .is_at_first = true}})),
+                  "overlap");
+  EXPECT_EQ(
+      parse_npz(as_span(zip_of({{"x.npy", stored}, {"y.npy", stored}}))).tensors.tensors().size(),
+      2u);
+}
+
+TEST(NpzTest, DeflatedArraysMayNotUnpackToManyTimesTheFile) {
+  const ZipPart part{
+      .data = std::string(100'000, '\0'), .method = 8, .declared_bytes = 100'000'000};
+  std::vector<ZipPart> parts(3, part);
+  for (size_t i = 0; i < parts.size(); ++i) parts[i].name = concat("x", i, ".npy");
+  expect_contains(npz_message(zip_of(parts)), "deflated arrays of more than 268435456 bytes");
+}
+
 }  // namespace
 }  // namespace rebound

@@ -14,6 +14,7 @@ struct ZipPart {
   std::string data;
   uint16_t method = 0;
   int64_t declared_bytes = -1;  // unpacked; -1: those of `data`
+  bool is_at_first = false;     // the directory points at the archive's first entry
 };
 
 inline std::string zip_of(const std::vector<ZipPart>& parts) {
@@ -25,8 +26,10 @@ inline std::string zip_of(const std::vector<ZipPart>& parts) {
     const auto name_bytes = static_cast<uint16_t>(part.name.size());
     const std::string common = raw(part.method) + raw(uint32_t{0}) + raw(uint32_t{0}) + raw(bytes) +
                                raw(unpacked) + raw(name_bytes) + raw(uint16_t{0});
-    const auto offset = static_cast<uint32_t>(file.size());
-    file += "PK\x03\x04" + raw(uint16_t{20}) + raw(uint16_t{0}) + common + part.name + part.data;
+    const auto offset = part.is_at_first ? 0 : static_cast<uint32_t>(file.size());
+    if (!part.is_at_first) {
+      file += "PK\x03\x04" + raw(uint16_t{20}) + raw(uint16_t{0}) + common + part.name + part.data;
+    }
     directory += "PK\x01\x02" + raw(uint16_t{20}) + raw(uint16_t{20}) + raw(uint16_t{0}) + common +
                  raw(uint16_t{0}) + raw(uint16_t{0}) + raw(uint16_t{0}) + raw(uint32_t{0}) +
                  raw(offset) + part.name;

@@ -1,5 +1,6 @@
 #include "rebound/io/npz.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -17,6 +18,11 @@ constexpr std::string_view kNpyMagic = "\x93NUMPY";
 constexpr std::string_view kSuffix = ".npy";
 constexpr size_t kMaxHeader = 65536;
 constexpr size_t kMaxNpyAxes = 32;  // as NumPy
+
+// Deflated arrays are unpacked when the file is opened: together at most 64 times the file, which
+// no array of weights needs, or this much.
+constexpr uint64_t kMaxNpzExpansion = 64;
+constexpr uint64_t kAlwaysUnpacked = uint64_t{1} << 28;
 
 using Bytes = std::span<const std::byte>;
 
@@ -189,9 +195,29 @@ TensorView parse_npy(std::span<const std::byte> bytes,
   return view;
 }
 
+namespace {
+
+void refuse_bomb(const std::vector<ZipEntry>& entries, size_t file_bytes) {
+  const uint64_t limit = std::max<uint64_t>(kAlwaysUnpacked, kMaxNpzExpansion * file_bytes);
+  uint64_t unpacked = 0;
+  for (const ZipEntry& entry : entries) {
+    if (!entry.is_deflated) continue;
+    require<DataError>(entry.bytes <= limit - unpacked,
+                       "deflated arrays of more than ",
+                       limit,
+                       " bytes in a file of ",
+                       file_bytes);
+    unpacked += entry.bytes;
+  }
+}
+
+}  // namespace
+
 NpzContent parse_npz(std::span<const std::byte> bytes) {
   NpzContent content;
-  for (const ZipEntry& entry : read_zip_directory(bytes)) {
+  const std::vector<ZipEntry> entries = read_zip_directory(bytes);
+  refuse_bomb(entries, bytes.size());
+  for (const ZipEntry& entry : entries) {
     with_context(concat("array ", quoted_name(entry.name)), [&] {
       require<DataError>(entry.name.ends_with(kSuffix), "expected a name that ends in .npy");
       Bytes data = entry.data;

@@ -201,6 +201,24 @@ class Inflater {
   z_stream stream_{};
 };
 
+// One packed stream named by many entries is how a small file unpacks to terabytes.
+void refuse_overlaps(const std::vector<ZipEntry>& entries) {
+  std::vector<const ZipEntry*> by_place;
+  for (const ZipEntry& entry : entries) by_place.push_back(&entry);
+  std::sort(by_place.begin(), by_place.end(), [](const ZipEntry* a, const ZipEntry* b) {
+    return a->data.data() < b->data.data();
+  });
+  for (size_t i = 1; i < by_place.size(); ++i) {
+    const Bytes before = by_place[i - 1]->data;
+    require<DataError>(before.data() + before.size() <= by_place[i]->data.data(),
+                       "entries ",
+                       quoted_name(by_place[i - 1]->name),
+                       " and ",
+                       quoted_name(by_place[i]->name),
+                       " overlap");
+  }
+}
+
 }  // namespace
 
 bool looks_like_zip(std::span<const std::byte> bytes) {
@@ -225,6 +243,7 @@ std::vector<ZipEntry> read_zip_directory(std::span<const std::byte> bytes) {
                        quoted_name(entries.back().name),
                        " is there twice");
   }
+  refuse_overlaps(entries);
   return entries;
 }
 

@@ -3,8 +3,9 @@
 //   [local header, data]...  central directory  end record         (zip64 for large files)
 //
 // The central directory counts; local headers only say where data begin. Stored and deflated
-// entries are read, encrypted ones and other methods refused. A file that disagrees with itself is
-// a DataError; nothing is allocated from a size that the data do not deliver.
+// entries are read, encrypted ones, other methods and entries that overlap refused. A file that
+// disagrees with itself is a DataError; nothing is allocated from a size that the data do not
+// deliver.
 #pragma once
 
 #include <cstddef>
