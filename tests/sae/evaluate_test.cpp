@@ -17,6 +17,12 @@ at::Tensor random_contexts(int64_t n, int64_t pos = 16) {
   return at::tensor(random_ids(rng, n * pos), at::kLong).view({n, pos});
 }
 
+at::Tensor random_tensor_of_norm(double norm) {
+  Rng rng({32});
+  const at::Tensor rows = random_tensor(rng, {61, 24});
+  return rows / rows.norm(2, {1}, true) * norm;
+}
+
 TEST(HarvestTest, StoppingBelowTheSiteEqualsACaptureOfTheWholeRun) {
   const Transformer model = tiny_transformer();
   const TokenBatch batch = batch_of_contexts(random_contexts(3));
@@ -73,6 +79,29 @@ TEST(EvaluateTest, BatchSizeChangesNothing) {
   const SaeEvaluation b = evaluate_sae(sae, model, random_contexts(4), 1);
   EXPECT_NEAR(a.ce_spliced, b.ce_spliced, 1e-5);
   EXPECT_NEAR(a.fvu, b.fvu, 1e-6);
+}
+
+// Tokens of norm 1, 3 and 15: the last is 15 times the median of its own context and 5 times that
+// of both together.
+TEST(EvaluateTest, WhoIsASinkDoesNotDependOnTheBatch) {
+  const Transformer base = tiny_transformer();
+  ModelWeights weights = base.weights();
+  at::Tensor embed = random_tensor_of_norm(1.0);
+  embed.slice(0, 20, 40) *= 3;
+  embed[40] *= 15;
+  weights.embed = embed;
+  const Transformer model(base.config(), std::move(weights));
+  SaeConfig config = tiny_sae(SaeKind::kJumpRelu).config();
+  config.hook_name = "blocks.0.hook_resid_pre";
+  const Sae sae(config, tiny_sae(SaeKind::kJumpRelu).weights());
+  at::Tensor contexts = at::stack({at::arange(16), at::arange(20, 36)});
+  contexts[0][5] = 40;
+  const SaeEvaluation one = evaluate_sae(sae, model, contexts, 1);
+  const SaeEvaluation both = evaluate_sae(sae, model, contexts, 2);
+  EXPECT_EQ(one.sinks, both.sinks);
+  EXPECT_NEAR(one.fvu, both.fvu, 1e-6);
+  EXPECT_NEAR(one.ce_spliced, both.ce_spliced, 1e-5);
+  EXPECT_NEAR(one.ce_zero, both.ce_zero, 1e-5);
 }
 
 TEST(FitStatsTest, EqualsTheFormulaOfItsHeader) {

@@ -29,6 +29,13 @@ TEST(SinksTest, PaddingDoesNotMoveTheMedian) {
   EXPECT_EQ(counted.sum().item<int64_t>(), 3);
 }
 
+TEST(SinksTest, AGivenLimitStandsInPlaceOfTheMedian) {
+  at::Tensor resid = at::ones({1, 4, 1});
+  resid[0][2] = 3;
+  const at::Tensor counted = counted_tokens(resid, rows_of(1, 4, {4}), 2);
+  EXPECT_TRUE(at::equal(counted, at::tensor({0, 1, 0, 1}).view({1, 4}).to(at::kBool)));
+}
+
 TEST(SinksTest, ASegmentThatStartsLaterCountsItsFirstRow) {
   Rows rows = rows_of(1, 3, {3});
   rows.position = rows.position + 7;

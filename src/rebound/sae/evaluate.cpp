@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <vector>
 
 #include "rebound/base/parallel.h"
 #include "rebound/base/progress.h"
@@ -17,11 +18,23 @@ namespace {
 
 using Replacement = std::function<at::Tensor(const at::Tensor& resid)>;
 
-Hooks hooks_for(const Site& site, const Replacement& replacement) {
+// Contexts that say what the norm of a sink is: as many as are run at once without a memory limit.
+constexpr int64_t kLimitContexts = 8;
+
+double sink_limit(const Transformer& model, const Site& site, const at::Tensor& contexts) {
+  std::vector<at::Tensor> norms;
+  for (int64_t i = 0; i < std::min(contexts.size(0), kLimitContexts); ++i) {
+    const TokenBatch one = batch_of_contexts(contexts.slice(0, i, i + 1));
+    norms.push_back(activations_at(model, site, one).resid.norm(2, {-1}).flatten());
+  }
+  return at::cat(norms).median().item<double>() * kSinkNormRatio;
+}
+
+Hooks hooks_for(const Site& site, const Replacement& replacement, double limit) {
   Hooks hooks;
   if (!replacement) return hooks;
-  hooks.edits[site] = [replacement](const at::Tensor& resid, const Rows& rows) {
-    return keep_sinks(resid, replacement(resid), counted_tokens(resid, rows));
+  hooks.edits[site] = [replacement, limit](const at::Tensor& resid, const Rows& rows) {
+    return keep_sinks(resid, replacement(resid), counted_tokens(resid, rows, limit));
   };
   return hooks;
 }
@@ -64,6 +77,8 @@ SaeEvaluation evaluate_sae(const Sae& sae,
   at::NoGradGuard no_grad;
   check_fits(sae, model.config());
   const Site site = parse_site(sae.config().hook_name);
+  require<DataError>(contexts.size(0) > 0, "SAE evaluation: got too few tokens");
+  const double limit = sink_limit(model, site, contexts);
   SaeEvaluation out;
   FitStats stats(sae);
   const auto each_batch = [&](const char* title,
@@ -76,7 +91,7 @@ SaeEvaluation evaluate_sae(const Sae& sae,
     }
   };
   each_batch("activations", [&](const TokenBatch& batch) {
-    const SiteActivations at_site = activations_at(model, site, batch);
+    const SiteActivations at_site = activations_at(model, site, batch, limit);
     stats.add(at_site.counted());
     out.sinks += at_site.sinks();
   });
@@ -90,7 +105,7 @@ SaeEvaluation evaluate_sae(const Sae& sae,
       {&out.ce_mean, [&](const at::Tensor& x) { return mean.expand_as(x); }}};
   each_batch("cross-entropy", [&](const TokenBatch& batch) {
     for (const auto& [sum, replacement] : runs) {
-      const Hooks hooks = hooks_for(site, replacement);
+      const Hooks hooks = hooks_for(site, replacement, limit);
       std::vector<double> sums(static_cast<size_t>(batch.size()));
       run_parts(batch.size(), [&](int64_t i) {
         sums[static_cast<size_t>(i)] = cross_entropy_sum(model, batch.slice(i, i + 1), hooks);

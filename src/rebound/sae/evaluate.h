@@ -6,7 +6,9 @@
 //   zero, mean   the site replaced by zeros, by the mean activation
 //   ce_recovered (ce_zero - ce_spliced) / (ce_zero - ce_clean)
 //
-// Sinks (sinks.h) keep their value in every replacement and stay out of all other numbers.
+// Sinks (sinks.h) keep their value in every replacement and stay out of all other numbers. The
+// median norm is that of the first 8 contexts for all of them: how many run at once changes
+// nothing.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -44,7 +44,8 @@ int64_t SiteActivations::sinks() const {
 
 SiteActivations activations_at(const Transformer& model,
                                const Site& site,
-                               const TokenBatch& batch) {
+                               const TokenBatch& batch,
+                               std::optional<double> sink_limit) {
   at::NoGradGuard no_grad;
   require<ConfigError>(is_residual(site) && site.layer >= 0 && site.layer < model.n_layers(),
                        "site: got ",
@@ -61,7 +62,8 @@ SiteActivations activations_at(const Transformer& model,
   SiteActivations out;
   out.resid = at::cat(resid);
   out.is_real = rows.is_real;
-  out.is_counted = counted_tokens(out.resid, rows);
+  out.is_counted =
+      sink_limit ? counted_tokens(out.resid, rows, *sink_limit) : counted_tokens(out.resid, rows);
   return out;
 }
 

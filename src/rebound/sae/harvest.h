@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "rebound/model/transformer.h"
 
@@ -18,8 +19,12 @@ struct SiteActivations {
   int64_t sinks() const;       // real tokens that do not count
 };
 
-// Runs the layers below the site only.
-SiteActivations activations_at(const Transformer& model, const Site& site, const TokenBatch& batch);
+// Runs the layers below the site only. A token whose norm is above `sink_limit` is a sink; without
+// it the limit is that of this batch (sinks.h).
+SiteActivations activations_at(const Transformer& model,
+                               const Site& site,
+                               const TokenBatch& batch,
+                               std::optional<double> sink_limit = {});
 
 // A batch of full contexts without padding, [n, pos] of any integer type.
 TokenBatch batch_of_contexts(const at::Tensor& contexts);

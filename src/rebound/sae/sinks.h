@@ -20,6 +20,9 @@ constexpr int64_t kSaeContextLength = 128;  // tokens, without BOS
 // taken over the real tokens of the whole batch.
 at::Tensor counted_tokens(const at::Tensor& resid, const Rows& rows);
 
+// The same by a given limit of |x|, where several batches are to agree on who is a sink.
+at::Tensor counted_tokens(const at::Tensor& resid, const Rows& rows, double norm_limit);
+
 // `edited` on the counted tokens, `resid` elsewhere.
 at::Tensor keep_sinks(const at::Tensor& resid,
                       const at::Tensor& edited,
