@@ -6,6 +6,7 @@
 #include "rebound/base/error.h"
 #include "rebound/base/file.h"
 #include "support/failures.h"
+#include "support/gguf_file.h"
 
 namespace rebound {
 namespace {
@@ -101,6 +102,51 @@ TEST(ConfigGgufTest, LongropeIsCutToTheTextsOfItsShortFactors) {
 TEST(ConfigGgufTest, ATensorThatTheFamilyDoesNotUseIsRefused) {
   expect_in(error_with("gemma", "blk.2.attn_norm.weight", "blk.2.attn_nurm.weight"), "attn_norm");
   expect_in(error_with("llama", "rope_freqs.weight", "rope_frogs.weight"), "rope_frogs.weight");
+}
+
+// The error of a family's GGUF file with more keys; "" for none.
+std::string error_with(const std::string& family, const GgufKeys& keys) {
+  const auto path = fresh_folder("gguf") / "model.gguf";
+  write_file_atomically(path,
+                        keys.inserted_into(read_text_file(family_folder(family) / "model.gguf")));
+  try {
+    load_model(path.string());
+    return "";
+  } catch (const DataError& e) {
+    return e.what();
+  }
+}
+
+TEST(ConfigGgufTest, KeysOfAnotherFamilyAreRefused) {
+  const auto key_of = [](const std::string& family, const std::string& key) {
+    return error_with(family, GgufKeys().add(key, 2u));
+  };
+  expect_in(key_of("llama", "llama.attention.sliding_window_pattern"),
+            "unknown metadata \"llama.attention.sliding_window_pattern\" for llama");
+  expect_in(key_of("qwen2", "qwen2.attn_logit_softcapping"), "qwen2.attn_logit_softcapping");
+  expect_in(key_of("phi3", "phi3.final_logit_softcapping"), "phi3.final_logit_softcapping");
+  expect_in(key_of("gemma2", "gemma2.rope.freq_base_swa"), "gemma2.rope.freq_base_swa");
+  expect_in(key_of("gemma3", "gemma3.attn_logit_softcapping"), "gemma3.attn_logit_softcapping");
+  expect_in(key_of("smollm3", "smollm3.attention.sliding_window"), "expected none");
+  EXPECT_EQ(key_of("gemma2", "gemma2.attention.sliding_window_pattern"), "");
+  EXPECT_EQ(key_of("gemma3", "gemma3.rope.freq_base_swa"), "");
+}
+
+TEST(ConfigGgufTest, Olmo3IsToldFromOlmo2ByItsWindows) {
+  const GgufKeys olmo3 = GgufKeys()
+                             .add("olmo2.attention.sliding_window", 4096u)
+                             .add("olmo2.attention.sliding_window_pattern",
+                                  std::vector<bool>{true, true, true, false});
+  expect_in(
+      error_with("olmo2", olmo3),
+      "olmo2.attention.sliding_window: got 4096, expected none: a file with windows is OLMo 3");
+  EXPECT_EQ(error_with("olmo2", GgufKeys().add("olmo2.attention.sliding_window", 0u)), "");
+}
+
+TEST(ConfigGgufTest, BidirectionalAttentionIsRefused) {
+  expect_in(error_with("llama", GgufKeys().add("llama.attention.causal", false)),
+            "llama.attention.causal: got false, expected true");
+  EXPECT_EQ(error_with("llama", GgufKeys().add("llama.attention.causal", true)), "");
 }
 
 }  // namespace

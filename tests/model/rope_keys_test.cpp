@@ -168,5 +168,15 @@ TEST(RopeKeysTest, WhatCannotBeScaledSoIsRefusedByName) {
   expect_rope_refused(config_with_rope("llama", none), "original_max_position_embeddings: got 0");
 }
 
+TEST(RopeKeysTest, TwoAccountsOfTheRopeMustBeTheSame) {
+  const Json linear = {{"rope_type", "linear"}, {"factor", 2.0}};
+  Json other = linear;
+  other["factor"] = 4.0;
+  expect_rope_refused(config_with_rope("llama", linear, {{"rope_parameters", other}}),
+                      "config.json: got rope_scaling and another rope_parameters");
+  EXPECT_EQ(scaling_of("llama", linear, {{"rope_parameters", linear}}).factor, 2);
+  EXPECT_EQ(scaling_of("llama", nullptr, {{"rope_parameters", other}}).factor, 4);
+}
+
 }  // namespace
 }  // namespace rebound

@@ -12,27 +12,23 @@
 namespace rebound {
 namespace {
 
-// Keys of a family that this reader knows, behind "llama.".
-constexpr std::array<std::string_view, 30> kKnownKeys = {"attention.causal",
+// Keys that this reader knows in every family's files, behind "llama.".
+constexpr std::array<std::string_view, 26> kKnownKeys = {"attention.causal",
                                                          "attention.head_count",
                                                          "attention.head_count_kv",
                                                          "attention.key_length",
                                                          "attention.layer_norm_epsilon",
                                                          "attention.layer_norm_rms_epsilon",
                                                          "attention.sliding_window",
-                                                         "attention.sliding_window_pattern",
                                                          "attention.value_length",
-                                                         "attn_logit_softcapping",
                                                          "block_count",
                                                          "context_length",
                                                          "embedding_length",
                                                          "expert_count",
                                                          "expert_used_count",
                                                          "feed_forward_length",
-                                                         "final_logit_softcapping",
                                                          "rope.dimension_count",
                                                          "rope.freq_base",
-                                                         "rope.freq_base_swa",
                                                          "rope.scaling.attn_factor",
                                                          "rope.scaling.factor",
                                                          "rope.scaling.finetuned",
@@ -43,6 +39,27 @@ constexpr std::array<std::string_view, 30> kKnownKeys = {"attention.causal",
                                                          "tensor_data_layout",
                                                          "use_parallel_residual",
                                                          "vocab_size"};
+
+// Keys that only these families have; elsewhere they are as good as unknown.
+struct FamilyKey {
+  std::string_view key, model_type;
+};
+constexpr std::array<FamilyKey, 6> kFamilyKeys = {{
+    {"attention.sliding_window_pattern", "gemma2"},
+    {"attention.sliding_window_pattern", "gemma3_text"},
+    {"attn_logit_softcapping", "gemma2"},
+    {"final_logit_softcapping", "gemma2"},
+    {"final_logit_softcapping", "gemma3_text"},
+    {"rope.freq_base_swa", "gemma3_text"},
+}};
+
+bool is_known_key(std::string_view key, std::string_view model_type) {
+  const auto is_of_family = [&](const FamilyKey& row) {
+    return row.key == key && row.model_type == model_type;
+  };
+  return std::find(kKnownKeys.begin(), kKnownKeys.end(), key) != kKnownKeys.end() ||
+         std::any_of(kFamilyKeys.begin(), kFamilyKeys.end(), is_of_family);
+}
 
 // The keys of one file's family: "llama.block_count" as "block_count".
 class Keys {
@@ -71,13 +88,15 @@ class Keys {
     return file_.boolean(name(key)).value_or(fallback);
   }
 
-  void require_known() const {
+  void require_known(std::string_view model_type) const {
     for (const std::string& key : file_.keys()) {
       if (key.rfind(prefix_, 0) != 0) continue;
       const std::string_view own = std::string_view(key).substr(prefix_.size());
-      require<DataError>(std::find(kKnownKeys.begin(), kKnownKeys.end(), own) != kKnownKeys.end(),
+      require<DataError>(is_known_key(own, model_type),
                          "unknown metadata ",
                          quoted_name(key),
+                         " for ",
+                         model_type,
                          " (a key that may change the arithmetic is never ignored)");
     }
   }
@@ -86,6 +105,22 @@ class Keys {
   const GgufFile& file_;
   std::string prefix_;
 };
+
+void require_no_window(const Keys& keys, const char* hint) {
+  const int64_t window = keys.integer("attention.sliding_window", 0);
+  require<DataError>(window == 0,
+                     keys.name("attention.sliding_window"),
+                     ": got ",
+                     window,
+                     ", expected none",
+                     hint);
+}
+
+void require_causal(const Keys& keys) {
+  require<DataError>(keys.boolean("attention.causal", true),
+                     keys.name("attention.causal"),
+                     ": got false, expected true (bidirectional attention is not implemented)");
+}
 
 void read_sizes(const Keys& keys, ModelConfig& config) {
   config.hidden_size = keys.integer("embedding_length");
@@ -209,7 +244,8 @@ void read_gemma3(const Keys& keys, ModelConfig& config) {
   set_sliding(config, keys.integer("attention.sliding_window_pattern", 6));
 }
 
-void read_smollm3(ModelConfig& config) {
+void read_smollm3(const Keys& keys, ModelConfig& config) {
+  require_no_window(keys, " (windows of this family's GGUF files are not implemented)");
   constexpr int64_t kPeriod = 4;
   config.layer_kinds.resize(static_cast<size_t>(config.num_hidden_layers));
   for (size_t i = 0; i < config.layer_kinds.size(); ++i) {
@@ -220,7 +256,7 @@ void read_smollm3(ModelConfig& config) {
 void read_family(const Keys& keys, ModelConfig& config) {
   if (config.model_type == "gemma2") return read_gemma2(keys, config);
   if (config.model_type == "gemma3_text") return read_gemma3(keys, config);
-  if (config.model_type == "smollm3") return read_smollm3(config);
+  if (config.model_type == "smollm3") return read_smollm3(keys, config);
   config.sliding_window = keys.integer("attention.sliding_window", 0);
   set_sliding(config, 1);
 }
@@ -237,7 +273,11 @@ bool has_bias(const TensorTable& tensors, const WeightName& weight) {
 
 ModelConfig read_gguf_config(const GgufFile& file, const Architecture& row) {
   const Keys keys(file, row);
-  keys.require_known();
+  if (row.model_type == std::string_view("olmo2")) {
+    require_no_window(keys, ": a file with windows is OLMo 3, which is not implemented");
+  }
+  keys.require_known(row.model_type);
+  require_causal(keys);
   const TensorTable& tensors = file;
   ModelConfig config;
   config.model_type = row.model_type;

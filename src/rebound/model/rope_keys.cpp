@@ -148,6 +148,15 @@ void read_parameters(const Json& json,
   kinds.finish();
 }
 
+// `transformers` takes rope_scaling alone then, even its absent rope_theta.
+void require_one_account(ObjectReader& config) {
+  const Json older = config.get<Json>("rope_scaling", Json());
+  const Json newer = config.get<Json>("rope_parameters", Json());
+  require<DataError>(older.empty() || newer.empty() || older == newer,
+                     config.where(),
+                     ": got rope_scaling and another rope_parameters, expected one of the two");
+}
+
 }  // namespace
 
 void read_rope_keys(ObjectReader& config, const RopeDefaults& defaults, ModelConfig& out) {
@@ -162,6 +171,7 @@ void read_rope_keys(ObjectReader& config, const RopeDefaults& defaults, ModelCon
                                .original = config.get<int64_t>("original_max_position_embeddings",
                                                                defaults.original_positions),
                                .yarn_is_longrope = defaults.yarn_is_longrope};
+  require_one_account(config);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     const Json json = config.get<Json>(key, Json());
     if (json.is_null()) continue;
