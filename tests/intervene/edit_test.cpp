@@ -33,6 +33,11 @@ INSTANTIATE_TEST_SUITE_P(
                       EditCase{EditKind::kAdd, EditWhen::kActiveOnly, {0, -1, 2}},
                       EditCase{EditKind::kAdd, EditWhen::kAlways, {-3, -1, 2}}));
 
+TEST(FeatureEditTest, ANegativeCodeIsActive) {
+  const FeatureEdit edit{.features = {0, 1, 2}, .kind = EditKind::kSet, .value = 1};
+  EXPECT_TRUE(edit.apply(at::tensor({-2.f, 0.f, 3.f})).equal(at::tensor({1.f, 0.f, 1.f})));
+}
+
 TEST(FeatureEditTest, GradientPassesWhereTheEditKeepsTheCode) {
   const auto slope = [](const FeatureEdit& edit) {
     const at::Tensor code = at::tensor({0.f, 2.f}).requires_grad_(true);

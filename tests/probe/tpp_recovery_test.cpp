@@ -161,6 +161,20 @@ TEST(PooledRecoveryTest, TheEncoderRungLeavesAblatedFeaturesAlone) {
   EXPECT_GE(std::min(none.certificate_ratio, encoder.certificate_ratio), 0.99);
 }
 
+// AbsTopK, k = 1, two latents that read the two axes. At (0, 1) the first is off; the way to the
+// read-out's other side switches it on at -3.
+TEST(PooledRecoveryTest, ALatentThatComesBackAtANegativeCodeIsReactivated) {
+  const SaeConfig config{.kind = SaeKind::kAbsTopK, .d_in = 2, .d_sae = 2, .k = 1};
+  const Sae sae(config, {at::eye(2), at::zeros({2}), at::eye(2), at::zeros({2}), {}});
+  const PooledReadout readout = {at::tensor({-1.F, 0.F}), -0.5};
+  const PooledRecovery back = recover_pooled(
+      "none", {at::tensor({0.F, 1.F}).view({1, 2})}, readout, sae, {0}, {.budget = 3});
+  EXPECT_EQ(back.recovered, 1);
+  EXPECT_NEAR(back.drift_post, 3, 1e-4);
+  EXPECT_EQ(back.reactivated_fraction, 1);
+  EXPECT_EQ(back.zero_reactivation, 0);
+}
+
 TEST(PooledRecoveryTest, BatchesDoNotChangeTheFigures) {
   const Sae sae = tiny_sae(SaeKind::kTopK);
   const auto texts = random_texts_of_lengths({6, 2, 9, 4, 4});

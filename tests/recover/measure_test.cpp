@@ -12,7 +12,7 @@ namespace {
 // Two tokens, width 4, idle blocks. The last token is h = (3, -1, 2, 0); features 0, 1, 2 read
 // axes 0, 1, 2 and write e0, 2 e1, e2. Features 0 and 1 are defended: active ones are set to 1, so
 //   h_def = (1, -1, 2, 0),  p(h_def) = (1, -1),  f(h_def) = (1, 0).
-Setting hand_setting() {
+Setting hand_setting(SaeKind kind = SaeKind::kStandard) {
   ModelConfig config;
   config.vocab_size = 3;
   config.hidden_size = 4;
@@ -30,7 +30,8 @@ Setting hand_setting() {
                             at::zeros({4, 2})});
   weights.final_norm = at::ones({4});
   weights.head = at::eye(4).narrow(0, 0, 3).contiguous();
-  SaeConfig sae{.kind = SaeKind::kStandard, .d_in = 4, .d_sae = 3};
+  SaeConfig sae{.kind = kind, .d_in = 4, .d_sae = 3};
+  if (kind == SaeKind::kAbsTopK) sae.k = 1;
   sae.hook_name = "blocks.0.hook_resid_pre";
   Setting s;
   s.model = std::make_unique<Transformer>(config, weights);
@@ -74,6 +75,15 @@ TEST(MeasureTest, HandComputedFigures) {
   EXPECT_NEAR(m.floor_violation, 1, 1e-6);              // feature 0 fell from 1 to 0
   EXPECT_NEAR(m.cosine_to_undo, -6. / (13 * 2), 1e-6);  // undo = (2, 0, 0, 0)
   EXPECT_NEAR(m.share_in_encoder_span, 25. / 169, 1e-6);
+}
+
+// The defence sets feature 0 to 1, and feature 2 becomes the one that is on.
+TEST(MeasureTest, AFeatureThatComesBackAtANegativeCodeIsReactivated) {
+  const Setting s = hand_setting(SaeKind::kAbsTopK);
+  const at::Tensor delta = floats({0., -4., 0., 0.}).view({1, 1, 4});  // f = (0, -5)
+  const Measurement m = measure(s.problem, delta, context_of(s)).at(0);
+  EXPECT_NEAR(m.drift_post_l2, 5, 1e-5);
+  EXPECT_EQ(m.reactivated_fraction, 0.5);
 }
 
 TEST(MeasureTest, HandComputedDistributionFigures) {

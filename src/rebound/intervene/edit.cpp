@@ -57,7 +57,7 @@ at::Tensor FeatureEdit::apply(const at::Tensor& code) const {
     case EditKind::kScale: edited = code * amount; break;
     case EditKind::kAdd: edited = code + amount; break;
   }
-  return when == EditWhen::kAlways ? edited : at::where(code > 0, edited, code);
+  return when == EditWhen::kAlways ? edited : at::where(code != 0, edited, code);
 }
 
 std::string to_string(EditKind kind) {

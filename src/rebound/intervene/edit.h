@@ -31,7 +31,8 @@ Json to_json(const PositionSet& positions);
 
 // set: f <- value.  scale: f <- value f.  add: f <- f + value.
 enum class EditKind { kSet, kScale, kAdd };
-// active_only: only where f > 0 (the published rule).
+// active_only: only where f is not 0 (published: f > 0, the same but where codes may be negative, as
+// of AbsTopK).
 enum class EditWhen { kActiveOnly, kAlways };
 
 struct FeatureEdit {

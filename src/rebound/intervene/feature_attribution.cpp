@@ -90,7 +90,7 @@ FeatureStatistics feature_statistics(const Transformer& model, const Sae& sae, c
   const at::Tensor counted = rows.is_real & (rows.position > 0) &
                              (resid.norm(2, -1) <= statistics.sink_norm);
   const at::Tensor tokens = resid.index({counted});  // [n, d_model]
-  statistics.firing_rate = (sae.encode(tokens) > 0).to(at::kFloat).mean(0);
+  statistics.firing_rate = (sae.encode(tokens) != 0).to(at::kFloat).mean(0);
   statistics.pre_std = sae.pre_activations(tokens).std(0);
   return statistics;
 }

@@ -72,7 +72,7 @@ class Tally {
         norm(sae.pre_activations(after, ablated) - sae.pre_activations(batch.value, ablated));
     out_.drift_post += norm(f - f_def);
     const at::Tensor off = (f_def == 0).logical_and(pooled);
-    const at::Tensor back = off.logical_and(f > 0).sum({1, 2}), all = off.sum({1, 2});
+    const at::Tensor back = off.logical_and(f != 0).sum({1, 2}), all = off.sum({1, 2});
     for (int64_t i = 0; i < back.size(0); ++i) {
       const auto count = back[i].item<int64_t>();
       out_.reactivated_fraction +=

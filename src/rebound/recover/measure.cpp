@@ -51,7 +51,7 @@ std::vector<Measurement> measure_part(const Problem& problem,
   const at::Tensor post = sae.encode(x, features) * real;
   const at::Tensor post_shift = post - post_def;
   const at::Tensor off = (post_def == 0) & real;
-  const at::Tensor reactivated = (off & (post > 0)).sum({1, 2}).to(at::kFloat);
+  const at::Tensor reactivated = (off & (post != 0)).sum({1, 2}).to(at::kFloat);
   const at::Tensor values_per_example =
       (real.sum({1, 2}) * static_cast<int64_t>(features.size())).to(at::kFloat);
   const at::Tensor undo = (context.h_base - h_def) * problem.perturbed.unsqueeze(-1);
