@@ -144,7 +144,8 @@ TEST(CostVerbTest, ACurveThatNamesNoTextPricesOnlyOneThatIsGiven) {
   const Json untold = cost_json("--contexts 4 " + flags);
   EXPECT_TRUE(untold.at("equivalent_share").is_null());
   EXPECT_NE(untold.at("reason").get<std::string>().find("--text"), std::string::npos);
-  const Json told = cost_json(flags + " --text " REBOUND_SOURCE_DIR "/assets/scaling/heldout.txt.gz");
+  const Json told =
+      cost_json(flags + " --text " REBOUND_SOURCE_DIR "/assets/scaling/heldout.txt.gz");
   EXPECT_NEAR(told.at("equivalent_share").get<double>(), 1, 0.05);
   EXPECT_TRUE(told.at("reason").is_null());
 }

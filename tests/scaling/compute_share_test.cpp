@@ -58,7 +58,8 @@ TEST(ComputeShareTest, AnIdentityAtTheEndOfANoisyCurveCostsNothingInAnyDraw) {
 TEST(ComputeShareTest, ADrawThatNeverReachesTheCleanLossPricesItWithoutEnd) {
   ScalingCurve flat = planted_curve();
   flat.runs.clear();
-  for (const auto& [compute, loss] : {std::pair{1.0, 3.0}, {10.0, 2.02}, {100.0, 1.98}, {1000.0, 1.93}}) {
+  for (const auto& [compute, loss] :
+       {std::pair{1.0, 3.0}, {10.0, 2.02}, {100.0, 1.98}, {1000.0, 1.93}}) {
     flat.runs.push_back({.compute = compute * 1e10, .loss = loss});
   }
   constexpr double kClean = 1.98;

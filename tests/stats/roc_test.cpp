@@ -131,8 +131,8 @@ TEST(AurocIntervalTest, SeparatedClassesHaveWilsonsBoundOfTheSmallerOne) {
   const Estimate estimate = auroc_interval(scores, labels, {.draws = 100});
   EXPECT_NEAR(estimate.low, 1 - 0.4899, 1e-4);  // 4 positives: 1 - z^2 / (4 + z^2)
   EXPECT_DOUBLE_EQ(estimate.high, 1);
-  const Estimate grouped = auroc_interval(
-      scores, labels, {.clusters = {0, 0, 0, 1, 2, 3, 4, 5, 6, 7}, .draws = 100});
+  const Estimate grouped =
+      auroc_interval(scores, labels, {.clusters = {0, 0, 0, 1, 2, 3, 4, 5, 6, 7}, .draws = 100});
   EXPECT_NEAR(grouped.low, 1 - 0.6576, 1e-4);  // 2 clusters of positives
 }
 
@@ -148,9 +148,8 @@ TEST(AurocIntervalTest, AClusterForEachClassHasAWidth) {
 // A cluster of a positive alone, and one of a positive below a negative: of the draws with both
 // classes a third have AUROC 0. With those of the positive alone as 0.5 it would be a quarter.
 TEST(AurocIntervalTest, DrawsOfOneClassAreLeftOut) {
-  const Estimate estimate = auroc_interval({1, 0, 0.5},
-                                           {true, true, false},
-                                           {.clusters = {1, 2, 2}, .confidence = 0.4});
+  const Estimate estimate =
+      auroc_interval({1, 0, 0.5}, {true, true, false}, {.clusters = {1, 2, 2}, .confidence = 0.4});
   EXPECT_DOUBLE_EQ(estimate.value, 0.5);
   EXPECT_DOUBLE_EQ(estimate.low, 0);  // the quantile at 0.3
 }

@@ -71,10 +71,8 @@ RowComparison compare_row(const Outcomes& first, const Outcomes& second) {
   comparison.n_only_second = static_cast<int64_t>(second.size()) - comparison.n_both;
   comparison.rate_first = mean(a);
   comparison.rate_second = mean(b);
-  comparison.difference = widened_where_flat(bootstrap_difference(b, a, options),
-                                             static_cast<int64_t>(clusters.size()),
-                                             -1,
-                                             1);
+  comparison.difference = widened_where_flat(
+      bootstrap_difference(b, a, options), static_cast<int64_t>(clusters.size()), -1, 1);
   comparison.p_value = is_single && !a.empty() ? mcnemar_exact(gained, lost) : kNotMeasured;
   return comparison;
 }

@@ -105,18 +105,13 @@ bool has_no_width(const Estimate& estimate) {
   return estimate.high - estimate.low < kRounding;
 }
 
-Estimate widened_where_flat(const Estimate& estimate,
-                            int64_t clusters,
-                            double least,
-                            double most) {
+Estimate widened_where_flat(const Estimate& estimate, int64_t clusters, double least, double most) {
   if (std::isnan(estimate.value)) return estimate;
   const bool has_draws = !std::isnan(estimate.low);
   if (has_draws && !has_no_width(estimate)) return estimate;
   const Interval unseen = unseen_cluster_bounds(estimate.value, clusters, least, most);
   if (!has_draws) return {estimate.value, unseen.low, unseen.high};
-  return {estimate.value,
-          std::min(estimate.low, unseen.low),
-          std::max(estimate.high, unseen.high)};
+  return {estimate.value, std::min(estimate.low, unseen.low), std::max(estimate.high, unseen.high)};
 }
 
 Interval clustered_rate_interval(const std::vector<double>& values,
@@ -124,9 +119,8 @@ Interval clustered_rate_interval(const std::vector<double>& values,
   const Estimate redrawn = bootstrap_mean(values, options);
   if (!has_no_width(redrawn) && redrawn.low > 0 && redrawn.high < 1)
     return {redrawn.low, redrawn.high};
-  const Interval unseen =
-      unseen_cluster_bounds(redrawn.value,
-                            count_distinct(options.clusters, static_cast<int64_t>(values.size())));
+  const Interval unseen = unseen_cluster_bounds(
+      redrawn.value, count_distinct(options.clusters, static_cast<int64_t>(values.size())));
   return {std::min(redrawn.low, unseen.low), std::max(redrawn.high, unseen.high)};
 }
 

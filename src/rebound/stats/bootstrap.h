@@ -53,10 +53,7 @@ int64_t count_distinct(const std::vector<int64_t>& clusters, int64_t n);
 // Whether all draws agree but for rounding: then they say nothing of clusters that were not drawn.
 bool has_no_width(const Estimate& estimate);
 // There (and where no draw counted) the hull with unseen_cluster_bounds of the value.
-Estimate widened_where_flat(const Estimate& estimate,
-                            int64_t clusters,
-                            double least,
-                            double most);
+Estimate widened_where_flat(const Estimate& estimate, int64_t clusters, double least, double most);
 // Of a mean of values in [0, 1]: bootstrap_mean, widened by unseen_cluster_bounds where it has no
 // width or reaches 0 or 1, which rests on three clusters or so.
 Interval clustered_rate_interval(const std::vector<double>& values,
