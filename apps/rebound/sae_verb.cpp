@@ -153,8 +153,9 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
   const PlannedModel plan =
       plan_model(path, common, flags.memory_limit, scored, kEvaluatedAtOnce,
                  evaluation_bytes(sae));
-  const Transformer model =
-      on_flag_device(load_model(path, load_options_of(sae, plan.form)), common);
+  const ModelLoadOptions form = load_options_of(sae, plan.form);
+  if (form.has_transformer_lens_processing) say("model loaded with TransformerLens processing");
+  const Transformer model = on_flag_device(load_model(path, form), common);
   check_fits(sae, model.config());
   const at::Tensor contexts = read_contexts(
       paths_of(flags.texts),
@@ -170,6 +171,7 @@ void evaluate(const SaeFlags& flags, const CommonFlags& common) {
     Json json = evaluation.to_json();
     json["is_pointwise"] = sae.is_pointwise();
     json["d_sae"] = sae.d_sae();
+    json["transformer_lens_processing"] = form.has_transformer_lens_processing;
     std::printf("%s\n", json.dump().c_str());
   } else {
     print_evaluation(evaluation);

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "rebound/base/file.h"
-#include "rebound/sae/hf_module.h"
+#include "rebound/sae/convert.h"
+#include "rebound/sae/sae_parts.h"
 #include "rebound/sae/sae_registry.h"
+#include "rebound/sae/self_check.h"
 #include "sae/format_fixture.h"
 
 namespace rebound {
@@ -132,6 +134,22 @@ TEST(LoadSaeTest, WhatIsNotImplementedIsRefusedByName) {
               {{"use_glu_encoder", false}, {"norm_activation", "batch-wise"}});
   expect_in(message_for(llama), "norm_activation: got \"batch-wise\"");
 
+  const fs::path r1 = copy_of("llama_scope_r1_norms", "r1");
+  change_json(r1 / "config.json", {{"apply_decoder_bias_to_pre_encoder", true}});
+  expect_in(message_for(r1), "apply_decoder_bias_to_pre_encoder: got true");
+  change_json(r1 / "config.json",
+              {{"apply_decoder_bias_to_pre_encoder", false}, {"norm_activation", "token-wise"}});
+  expect_in(message_for(r1), "norm_activation: got \"token-wise\"");
+
+  const fs::path tracer = copy_of("circuit_tracer_relu", "log-thresholds");
+  write_tensors(tracer,
+                {{"W_enc", at::ones({12, 8})},
+                 {"b_enc", at::zeros({12})},
+                 {"W_dec", at::ones({12, 8})},
+                 {"b_dec", at::zeros({8})},
+                 {"log_thresholds", at::zeros({12})}});
+  expect_in(message_for(tracer), "log_thresholds: is not implemented");
+
   const fs::path scopium = copy_of("llamascopium_jumprelu", "scopium");
   change_json(scopium / "config.json", {{"sae_type", "lorsa"}});
   expect_in(message_for(scopium), "sae_type: got \"lorsa\"");
@@ -142,6 +160,67 @@ TEST(LoadSaeTest, WhatIsNotImplementedIsRefusedByName) {
 TEST(LoadSaeTest, AScaleThatNoFileHasIsRefused) {
   expect_in(message_for(FormatCase("llama_scope_r1").path()),
             "give norm_scaling_factor or release");
+}
+
+// p |d_j| is what meets the threshold unless the file says that norms do not enter.
+TEST(LoadSaeTest, LlamaScopeR1ComparesWithDecoderNormsByDefault) {
+  const fs::path path = copy_of("llama_scope_r1_norms", "r1-flag");
+  const Sae normed = load_sae(path);
+  change_json(path / "config.json", {{"sparsity_include_decoder_norm", false}});
+  const Sae plain = load_sae(path);
+  const double s = *fold_of(normed, "scale").value;
+  const at::Tensor norm = normed.weights().W_dec.norm(2, {1}) * s;  // of the file's rows
+  EXPECT_TRUE(at::allclose(normed.weights().threshold * norm, plain.weights().threshold));
+  EXPECT_TRUE(at::equal(normed.weights().W_enc, plain.weights().W_enc));
+  const at::Tensor x = FormatCase("llama_scope_r1_norms").golden("x");
+  EXPECT_FALSE(at::equal(normed.encode(x), plain.encode(x)));
+}
+
+TEST(LoadSaeTest, AnR1TranscoderWithoutTheScaleOfItsOutputIsRefused) {
+  const fs::path path = copy_of("llama_scope_r1_transcoder", "r1-out");
+  change_json(path / "config.json", {{"dataset_average_activation_norm", {{"out", nullptr}}}});
+  expect_in(message_for(path), "dataset_average_activation_norm.out");
+  expect_in(message_for(path, {.norm_scaling_factor = 0.8}), "dataset_average_activation_norm.out");
+}
+
+// The fold hangs on what the SAE is of, not on what its repository is called.
+TEST(LoadSaeTest, AnEmbeddingSaeIsScaledUnderAnyName) {
+  const fs::path file = FormatCase("gemma_scope_embedding").path() / "params.npz";
+  const at::Tensor expected = FormatCase("gemma_scope_embedding").load().weights().W_enc;
+  const fs::path mine = fresh_folder("mine") / "embedding" / "width_4k" / "params.npz";
+  fs::create_directories(mine.parent_path());
+  fs::copy_file(file, mine);
+  for (const fs::path& path : {mine, mine.parent_path()}) {
+    const Sae sae = load_sae(path);
+    EXPECT_EQ(sae.config().hook_name, "hook_embed");
+    EXPECT_TRUE(at::equal(sae.weights().W_enc, expected));
+  }
+  const fs::path bare = fresh_folder("bare-embedding") / "params.npz";
+  fs::copy_file(file, bare);
+  EXPECT_TRUE(at::equal(load_sae(bare, {.hook = "hook_embed"}).weights().W_enc, expected));
+  EXPECT_FALSE(at::equal(load_sae(bare).weights().W_enc, expected));
+  // Here the word names somebody's folder and the SAE is a layer's.
+  const fs::path layer = fresh_folder("other") / "embedding" / "gemma-scope-2b-pt-res" / "layer_12";
+  fs::create_directories(layer);
+  fs::copy_file(file, layer / "params.npz");
+  EXPECT_EQ(load_sae(layer).config().hook_name, "blocks.12.hook_resid_post");
+}
+
+TEST(LoadSaeTest, TheSideOfASubmoduleIsTheBuffers) {
+  const fs::path path = copy_of("dictionary_learning_AutoEncoder", "io");
+  const auto hook = [&](const char* io, const char* submodule) {
+    change_json(path / "config.json",
+                {{"buffer", {{"io", io}}}, {"trainer", {{"submodule_name", submodule}}}});
+    return load_sae(path).config().hook_name;
+  };
+  EXPECT_EQ(hook("out", "resid_post_layer_3"), "blocks.3.hook_resid_post");
+  EXPECT_EQ(hook("in", "layers_3"), "blocks.3.hook_resid_pre");
+  EXPECT_EQ(hook("in", "mlp_layer_3"), "blocks.3.mlp.hook_in");
+  EXPECT_EQ(hook("out", "mlp_layer_3"), "blocks.3.hook_mlp_out");
+  EXPECT_EQ(hook("in", "attention_3"), "");
+  EXPECT_EQ(hook("out", "attention_3"), "blocks.3.hook_attn_out");
+  change_json(path / "config.json", {{"buffer", {{"io", "in_and_out"}}}});
+  expect_in(message_for(path), "buffer.io: got \"in_and_out\"");
 }
 
 TEST(LoadSaeTest, AFileOfSeveralSitesAsksForOne) {
@@ -206,6 +285,34 @@ TEST(SaeRegistryTest, RowsAreFoundByNameOrByTheWholePath) {
       "constant_norm_rescale");
 }
 
+TEST(SaeRegistryTest, ACentredReleaseIsUsedAndConvertedWithItsModel) {
+  const fs::path folder = fresh_folder("res-jb");
+  fs::copy(fs::path(REBOUND_SOURCE_DIR) / "tests/sae/golden/standard",
+           folder,
+           fs::copy_options::recursive);
+  EXPECT_FALSE(load_options_of(load_sae(folder)).has_transformer_lens_processing);
+  const Sae sae = load_sae(folder, {.release = "gpt2-small-res-jb/blocks.5.hook_resid_pre"});
+  EXPECT_TRUE(load_options_of(sae).has_transformer_lens_processing);
+  expect_in(fold_of(sae, "centring").detail, "gpt2-small-res-jb");
+  const fs::path converted = fresh_folder("res-jb-converted");
+  convert_sae(sae, "saelens", converted);
+  const Sae again = load_sae(converted);
+  EXPECT_TRUE(load_options_of(again).has_transformer_lens_processing);
+  expect_in(fold_of(again, "centring").detail, "cfg.json");
+}
+
+TEST(SaeRegistryTest, AFlatConfigKeepsWhatItSaysOfItsModel) {
+  const fs::path folder = fresh_folder("flat-centred");
+  fs::copy(fs::path(REBOUND_SOURCE_DIR) / "tests/sae/golden/standard",
+           folder,
+           fs::copy_options::recursive);
+  change_json(folder / "cfg.json",
+              {{"metadata", nullptr},
+               {"model_name", "gpt2-small"},
+               {"model_from_pretrained_kwargs", {{"center_writing_weights", true}}}});
+  EXPECT_TRUE(load_options_of(load_sae(folder)).has_transformer_lens_processing);
+}
+
 TEST(SaeRegistryTest, ItsFactorIsFoldedAndRecorded) {
   const fs::path root = fresh_folder("hub") / "jbloom" / "Gemma-2b-Residual-Stream-SAEs";
   const fs::path folder = root / "gemma_2b_blocks.12.hook_resid_post_16384";
@@ -216,30 +323,6 @@ TEST(SaeRegistryTest, ItsFactorIsFoldedAndRecorded) {
   const SaeFold& fold = fold_of(sae, "scale");
   EXPECT_NEAR(*fold.value, 0.2138, 1e-4);
   expect_in(fold.detail, "assets/registry.json");
-}
-
-TEST(HfModuleTest, HooksAndModulesAreInversesWithinAFamily) {
-  for (const ModelFamily family :
-       {ModelFamily::kLlama, ModelFamily::kGemma, ModelFamily::kGpt2, ModelFamily::kNeoX}) {
-    for (const char* kind : {"hook_resid_pre",
-                             "hook_resid_post",
-                             "hook_attn_out",
-                             "hook_mlp_out",
-                             "attn.hook_z",
-                             "mlp.hook_in"}) {
-      const std::string hook = concat("blocks.12.", kind);
-      EXPECT_EQ(hook_of_hf_module(hf_module_of(hook, family), family), hook);
-    }
-  }
-  EXPECT_EQ(hf_module_of("blocks.3.hook_mlp_out", family_of_model("google/gemma-2-2b")),
-            "model.layers.3.post_feedforward_layernorm.output");
-  EXPECT_EQ(hf_module_of("blocks.3.hook_mlp_out", family_of_model("google/gemma-2b")),
-            "model.layers.3.mlp.output");
-  EXPECT_EQ(hf_module_of("blocks.3.hook_resid_pre", family_of_model("some/model")), "");
-  EXPECT_EQ(hook_of_hf_module("layers.7.output", ModelFamily::kUnknown),
-            "blocks.7.hook_resid_post");
-  EXPECT_EQ(hook_of_hf_module("layers.7.mlp.output", ModelFamily::kUnknown), "");
-  EXPECT_EQ(hook_of_hf_module("nonsense", ModelFamily::kLlama), "");
 }
 
 }  // namespace

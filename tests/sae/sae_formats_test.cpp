@@ -95,6 +95,26 @@ TEST(SaeFormatsTest, ConvertNamesItsTargets) {
             std::string::npos);
 }
 
+// Without its centred model an SAE's codes are wrong: only a layout that can say so may hold it.
+TEST(SaeFormatsTest, ACentredModelIsKeptOrTheLayoutRefused) {
+  SaeConfig config = tiny_sae(SaeKind::kJumpRelu).config();
+  config.model_name = "gpt2-small";
+  config.metadata["transformer_lens_processing"] = true;
+  const Sae sae(config, tiny_sae(SaeKind::kJumpRelu).weights());
+  const auto folder = fresh_folder("centred");
+  convert_sae(sae, "saelens", folder);
+  const Json metadata = read_json_file(folder / "cfg.json").at("metadata");
+  EXPECT_EQ(metadata.at("model_from_pretrained_kwargs"), (Json{{"center_writing_weights", true}}));
+  EXPECT_NE(message_of<DataError>([&] { convert_sae(sae, "gemma-scope", folder); }).find("centred"),
+            std::string::npos);
+  SaeConfig topk = config;
+  topk.kind = SaeKind::kTopK;
+  EXPECT_NE(message_of<DataError>([&] {
+              convert_sae(Sae(topk, tiny_sae(SaeKind::kTopK).weights()), "sparsify", folder);
+            }).find("centred"),
+            std::string::npos);
+}
+
 // sparsify subtracts b_dec from its input and Gemma Scope never does: b_enc makes up for it.
 TEST(SaeFormatsTest, InputBiasIsMovedIntoTheEncoderBias) {
   Rng rng({4});

@@ -100,6 +100,23 @@ TEST(SaeLensFormatTest, FlatLayoutBeforeVersion6IsRead) {
   EXPECT_EQ(sae.config().k, 6);
 }
 
+// SAELens 5 says the architecture and keeps k with the activation.
+TEST(SaeLensFormatTest, FlatTopKOfVersion5HasItsKInTheArguments) {
+  const Json topk = {{"architecture", "topk"},
+                     {"activation_fn_str", "topk"},
+                     {"activation_fn_kwargs", {{"k", 7}}},
+                     {"k", nullptr},
+                     {"metadata", nullptr}};
+  const Sae sae = load_sae(changed_copy("topk", "topk5", topk));
+  EXPECT_EQ(sae.config().kind, SaeKind::kTopK);
+  EXPECT_EQ(sae.config().k, 7);
+  Json gated = topk;
+  gated["architecture"] = "gated";
+  EXPECT_NE(load_message<DataError>(changed_copy("gated", "gated5", gated))
+                .find("activation_fn: got \"topk\" for architecture gated"),
+            std::string::npos);
+}
+
 TEST(SaeLensFormatTest, WhatIsNotImplementedIsRefusedByName) {
   for (const char* architecture :
        {"matching_pursuit", "temporal", "phase_multiplexed", "crosscoder"}) {

@@ -77,6 +77,25 @@ TEST(SelfCheckTest, TextsWithoutTheBosOfTrainingAreNamed) {
   EXPECT_EQ(line(false, without).find("BOS"), std::string::npos);
 }
 
+// SAELens's word counts on models with LayerNorm; ours counts as it stands.
+TEST(SelfCheckTest, ACentredModelIsLoadedWithProcessing) {
+  const auto is_processed = [](const std::string& model, const Json& metadata) {
+    SaeConfig config = tiny_sae(SaeKind::kJumpRelu).config();
+    config.model_name = model;
+    config.metadata = metadata;
+    return load_options_of(Sae(config, tiny_sae(SaeKind::kJumpRelu).weights()))
+        .has_transformer_lens_processing;
+  };
+  const auto kwargs = [](bool centred) {
+    return Json{{"model_from_pretrained_kwargs", {{"center_writing_weights", centred}}}};
+  };
+  EXPECT_TRUE(is_processed("gpt2-small", kwargs(true)));
+  EXPECT_FALSE(is_processed("gpt2-small", kwargs(false)));
+  EXPECT_FALSE(is_processed("gemma-2b", kwargs(true)));
+  EXPECT_FALSE(is_processed("gpt2-small", {{"model_from_pretrained_kwargs", nullptr}}));
+  EXPECT_TRUE(is_processed("gemma-2b", {{"transformer_lens_processing", true}}));
+}
+
 TEST(SelfCheckTest, WhatAnSaeSaysAboutBosIsYesNoOrNothing) {
   const auto policy = [](const Json& metadata) {
     SaeConfig config = tiny_sae(SaeKind::kJumpRelu).config();

@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import make_llama_scope_r1
 import sae_format_libraries as lib
 
 D, F, TOKENS, K = 8, 12, 7, 3
@@ -197,7 +198,7 @@ def gemma_scope_cases():
     gemma_scope("gemma_scope_res", "res", dict(hook="blocks.12.hook_resid_post",
                                                hf_module="model.layers.12.output", folds=["site"]))
     gemma_scope("gemma_scope_embedding", "res",
-                dict(hook="hook_embed", hf_module="model.embed_tokens.output", folds=["embedding"]),
+                dict(hook="hook_embed", hf_module="model.layers.0.input", folds=["embedding"]),
                 embedding=True)
     gemma_scope("gemma_scope_transcoder", "transcoders",
                 dict(hook="blocks.12.ln2.hook_normalized", folds=["site"],
@@ -319,7 +320,8 @@ def llama_scope_r1():
     hook = "blocks.3.hook_resid_post"
     (folder / "config.json").write_text(json.dumps(
         {"d_model": D, "expansion_factor": F / D, "hook_point_in": hook, "hook_point_out": hook,
-         "act_fn": "jumprelu", "norm_activation": "dataset-wise"}))
+         "act_fn": "jumprelu", "norm_activation": "dataset-wise",
+         "sparsity_include_decoder_norm": False}))  # SAELens reads every file as if it said so
     sae = lib.via_sae_lens("llama_scope_r1_distill", OUT / case, "fnlp/Llama-Scope-R1-Distill",
                            inside, d_sae=F)
     sae.fold_activation_norm_scaling_factor(0.8)
@@ -465,6 +467,7 @@ def main():
     openmoss_cases()
     circuit_tracer_cases()
     torch_file_cases()
+    make_llama_scope_r1.main()
     size = sum(path.stat().st_size for path in OUT.rglob("*") if path.is_file())
     print(len(list(OUT.iterdir())), "cases,", size, "bytes")
 

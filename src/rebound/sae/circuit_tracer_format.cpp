@@ -41,6 +41,9 @@ void set_jump(SaeParts& parts, const at::Tensor& threshold) {
 
 void read_rule(SaeParts& parts, const SaeSource& source, const TensorTable& table) {
   SaeConfig& config = parts.config;
+  require<DataError>(!table.find("log_thresholds"),
+                     "log_thresholds: is not implemented, as in circuit-tracer; expected ",
+                     kThreshold);
   const std::string activation = source.yaml(kConfig, "activation");
   if (table.find(kThreshold)) {
     set_jump(parts, widened(table, kThreshold, {config.d_sae}));

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "rebound/base/file.h"
+#include "rebound/sae/centring.h"
 #include "rebound/sae/hf_module.h"
 #include "rebound/sae/sae_lens_format.h"
 #include "rebound/sae/sae_parts.h"
@@ -19,6 +20,13 @@ void require_no_norm(const Sae& sae, const char* layout) {
                      layout,
                      ": has no place for the per-token norm ",
                      to_string(sae.config().norm));
+}
+
+void require_plain_model(const Sae& sae, const char* layout) {
+  require<DataError>(!is_of_centred_model(sae.config()),
+                     layout,
+                     ": has no place to say that the model's writing weights are centred, without "
+                     "which the codes are wrong; --to saelens has");
 }
 
 // b_enc for a layout that subtracts b_dec from its input, or one that does not.
@@ -42,6 +50,7 @@ void write_sparsify(const Sae& sae, const fs::path& folder) {
                      " and d_out=",
                      config.d_out);
   require_no_norm(sae, "sparsify");
+  require_plain_model(sae, "sparsify");
   const bool has_skip = w.W_skip.defined();
   std::vector<NamedTensor> tensors = {
       {"encoder.weight", w.W_enc.t()},
@@ -68,6 +77,7 @@ void write_gemma_scope(const Sae& sae, const fs::path& folder) {
   require<DataError>(
       sae.is_pointwise(), "gemma-scope: has jumprelu only, got ", to_string(config.kind));
   require_no_norm(sae, "gemma-scope");
+  require_plain_model(sae, "gemma-scope");
   std::vector<NamedTensor> tensors = {{"w_enc", w.W_enc},
                                       {"b_enc", b_enc_where_b_dec_is(false, sae)},
                                       {"w_dec", w.W_dec},

@@ -72,18 +72,29 @@ std::string class_from_keys(const StateDict& state) {
       "--architecture");
 }
 
-Json trainer_of(const SaeSource& source) {
+// {"trainer": {...}, "buffer": {...}}
+Json run_of(const SaeSource& source) {
   for (const char* name : {"config.json", "../config.json"}) {
     if (!source.has(name)) continue;
     const Json& json = source.json(name);
-    if (json.is_object() && json.contains("trainer") && json.at("trainer").is_object()) {
-      return json.at("trainer");
-    }
+    if (json.is_object() && json.contains("trainer") && json.at("trainer").is_object()) return json;
   }
-  return Json::object();
+  return {{"trainer", Json::object()}};
 }
 
-void take_site(SaeParts& parts, const Json& trainer) {
+// Which side of its submodule the buffer took.
+bool reads_input(const Json& run) {
+  const Json buffer = json_field<Json>(run, "buffer", Json::object());
+  const std::string io = json_field<std::string>(buffer, "io", "out");
+  require<DataError>(io == "in" || io == "out",
+                     "buffer.io: got \"",
+                     io,
+                     "\", which is not implemented; expected in or out",
+                     io == "in_and_out" ? " (in_and_out makes a transcoder)" : "");
+  return io == "in";
+}
+
+void take_site(SaeParts& parts, const Json& trainer, bool is_input) {
   SaeConfig& config = parts.config;
   config.model_name = json_field<std::string>(trainer, "lm_name", "");
   const std::string submodule = json_field<std::string>(trainer, "submodule_name", "");
@@ -91,11 +102,20 @@ void take_site(SaeParts& parts, const Json& trainer) {
   config.metadata["submodule_name"] = submodule;
   if (layer < 0) return;
   const auto has = [&](const char* part) { return submodule.find(part) != std::string::npos; };
-  const char* kind = has("mlp") ? "hook_mlp_out" : has("att") ? "hook_attn_out" : "hook_resid_post";
+  const std::string side = is_input ? "input" : "output";
+  if (is_input && has("att")) {
+    parts.note("site", "the input of " + submodule + ", which has no hook");
+    return;
+  }
+  const char* kind = has("mlp")   ? (is_input ? "mlp.hook_in" : "hook_mlp_out")
+                     : has("att") ? "hook_attn_out"
+                     : is_input   ? "hook_resid_pre"
+                                  : "hook_resid_post";
   config.hook_name = concat("blocks.", layer, ".", kind);
   parts.note("site",
-             submodule.empty() ? "layer of the trainer, taken as its output (as SAELens does)"
-                               : "layer of the trainer and its submodule " + submodule);
+             submodule.empty()
+                 ? "layer of the trainer, taken as its " + side + " (buffer.io)"
+                 : "layer of the trainer, " + side + " of its submodule " + submodule);
 }
 
 void read_gated(SaeParts& parts, const StateDict& state) {
@@ -166,7 +186,8 @@ bool is_dictionary_learning(const SaeSource& source) {
 SaeParts read_dictionary_learning(const SaeSource& source, const LoadSaeOptions& options) {
   const TorchFile& file = source.torch(weights_name(source));
   const StateDict state(file);
-  const Json trainer = trainer_of(source);
+  const Json run = run_of(source);
+  const Json& trainer = run.at("trainer");
   SaeParts parts;
   std::string name = json_field<std::string>(trainer, "dict_class", options.architecture);
   if (name.empty()) {
@@ -179,7 +200,7 @@ SaeParts read_dictionary_learning(const SaeSource& source, const LoadSaeOptions&
   read_tensors(parts, state, kind);
   read_rule(parts, state, trainer);
   if (state.is_backup()) scale_biases(parts, file);
-  take_site(parts, trainer);
+  take_site(parts, trainer, reads_input(run));
   return parts;
 }
 

@@ -10,6 +10,8 @@
 namespace rebound {
 namespace {
 
+constexpr const char* kEmbedHook = "hook_embed";
+
 std::string params_npz(const SaeSource& source) {
   return source.is_one_file() ? source.names().front() : "params.npz";
 }
@@ -37,14 +39,19 @@ Release release_of(const std::string& path) {
   return {};
 }
 
+// A folder above a layer's may have this name by chance.
+bool is_of_embeddings(const std::string& path) {
+  const size_t at = (path + "/").find("/embedding/");
+  return at != std::string::npos && !number_after("/layer_", path.substr(at));
+}
+
 void take_site_from_path(SaeParts& parts, const SaeSource& source) {
   SaeConfig& config = parts.config;
   const Release release = release_of(source.path_text());
   config.model_name = release.model;
-  const bool is_embedding = source.path_text().find("/embedding/") != std::string::npos;
   const std::optional<int64_t> layer = number_after("/layer_", source.path_text());
-  if (release.kind == "res" && is_embedding) {
-    config.hook_name = "hook_embed";
+  if (is_of_embeddings(source.path_text())) {
+    config.hook_name = kEmbedHook;
   } else if (layer && release.kind == "transcoders") {
     config.hook_name = layer_hook(*layer, "ln2.hook_normalized");
     config.hook_name_out = layer_hook(*layer, "hook_mlp_out");
@@ -59,7 +66,7 @@ void take_site_from_path(SaeParts& parts, const SaeSource& source) {
   if (!config.hook_name.empty()) parts.note("site", "from the folders' names");
 }
 
-// Trained on embeddings scaled by sqrt(d_model), which the hook does not see.
+// Trained on rows of the embedding as they are stored; the hook sees them times sqrt(d_model).
 void fold_embedding(SaeParts& parts) {
   const double root = std::sqrt(static_cast<double>(parts.config.d_in));
   parts.weights.W_enc = parts.weights.W_enc / root;
@@ -142,7 +149,7 @@ bool is_gemma_scope(const SaeSource& source) {
   return source.is_one_file() ? source.names().front().ends_with(".npz") : source.has("params.npz");
 }
 
-SaeParts read_gemma_scope(const SaeSource& source, const LoadSaeOptions&) {
+SaeParts read_gemma_scope(const SaeSource& source, const LoadSaeOptions& options) {
   SaeParts parts;
   SaeConfig& config = parts.config;
   const TensorTable& table = source.table(params_npz(source));
@@ -156,7 +163,7 @@ SaeParts read_gemma_scope(const SaeSource& source, const LoadSaeOptions&) {
   config.apply_b_dec_to_input = false;
   parts.weights.threshold = widened(table, "threshold", {config.d_sae});
   take_site_from_path(parts, source);
-  if (config.hook_name == "hook_embed") fold_embedding(parts);
+  if (config.hook_name == kEmbedHook || options.hook == kEmbedHook) fold_embedding(parts);
   return parts;
 }
 

@@ -11,7 +11,8 @@
 namespace rebound {
 namespace {
 
-// Columns: hook within a block, then the module on Llama, Gemma 2 and 3, GPT-2, GPT-NeoX.
+// Columns: hook within a block, then the module on Llama (and Gemma 1), Gemma 2 and 3, GPT-2,
+// GPT-NeoX.
 struct Row {
   const char* hook;
   std::array<const char*, 4> module;
@@ -40,7 +41,14 @@ constexpr std::array<const char*, 4> kBlocks = {
 constexpr std::array<const char*, 4> kEmbeddings = {
     "model.embed_tokens", "model.embed_tokens", "transformer.wte", "gpt_neox.embed_in"};
 
-size_t column_of(ModelFamily family) { return static_cast<size_t>(family) - 1; }
+size_t column_of(ModelFamily family) {
+  const ModelFamily as = family == ModelFamily::kGemma1 ? ModelFamily::kLlama : family;
+  return static_cast<size_t>(as) - 1;
+}
+
+bool is_gemma(ModelFamily family) {
+  return family == ModelFamily::kGemma || family == ModelFamily::kGemma1;
+}
 
 bool contains_any(const std::string& text, std::initializer_list<const char*> parts) {
   return std::any_of(parts.begin(), parts.end(), [&](const char* part) {
@@ -59,7 +67,8 @@ ModelFamily family_of_model(const std::string& model_name) {
     return ModelFamily::kGemma;
   if (contains_any(name, {"gpt2", "gpt-2"})) return ModelFamily::kGpt2;
   if (contains_any(name, {"pythia", "neox"})) return ModelFamily::kNeoX;
-  if (contains_any(name, {"llama", "qwen", "mistral", "smollm", "phi-3", "gemma"})) {
+  if (contains_any(name, {"gemma"})) return ModelFamily::kGemma1;
+  if (contains_any(name, {"llama", "qwen", "mistral", "smollm", "phi-3"})) {
     return ModelFamily::kLlama;
   }
   return ModelFamily::kUnknown;
@@ -78,6 +87,7 @@ std::optional<int64_t> number_after(const std::string& before, const std::string
 std::string hf_module_of(const std::string& hook, ModelFamily family) {
   if (family == ModelFamily::kUnknown) return "";
   const size_t column = column_of(family);
+  if (hook == "hook_embed" && is_gemma(family)) return "model.layers.0.input";
   if (hook == "hook_embed") return concat(kEmbeddings[column], ".output");
   const std::optional<int64_t> layer = number_after("blocks.", hook);
   if (!layer) return "";
@@ -99,7 +109,7 @@ std::string hf_module_of(const std::string& hook, ModelFamily family) {
 
 std::string hook_of_hf_module(const std::string& module, ModelFamily family) {
   if (module.find("embed_tokens") != std::string::npos || module.starts_with("transformer.wte")) {
-    return "hook_embed";
+    return is_gemma(family) ? "" : "hook_embed";
   }
   std::optional<int64_t> layer = number_after("layers.", module);
   if (!layer) layer = number_after("h.", module);

@@ -83,6 +83,51 @@ void fold_llama_scope(SaeParts& parts, const Json& json) {
   }
 }
 
+// OpenMOSS's encoder compares p |d_j| with the threshold and gives p: a threshold of p is the same.
+void take_log_threshold(SaeParts& parts, const at::Tensor& log_threshold, const Json& json) {
+  SaeWeights& w = parts.weights;
+  const bool normed = json_field<bool>(json, "sparsity_include_decoder_norm", true);
+  w.threshold = log_threshold.exp();
+  if (normed) w.threshold = w.threshold / w.W_dec.norm(2, {1}).clamp_min(1e-30);
+  parts.note("threshold",
+             std::string("e^log_jumprelu_threshold") +
+                 (normed ? " / |d_j|: the file has it in the space of p |d_j|" : ""));
+}
+
+// x s goes in: W_enc *= s; codes stay in the unit of training, as in SAELens.
+void fold_r1_norm(SaeParts& parts,
+                  const Json& json,
+                  const SaeSource& source,
+                  const LoadSaeOptions& options) {
+  const std::string norm = json_field<std::string>(json, "norm_activation", "dataset-wise");
+  if (norm == "inference") return;
+  require<DataError>(norm == "dataset-wise",
+                     "norm_activation: got \"",
+                     norm,
+                     "\", which is not implemented; expected dataset-wise or inference");
+  const double root = std::sqrt(static_cast<double>(parts.config.d_in));
+  const auto row = find_registry_row(source.path_text(), options.release);
+  double s_in = 0;
+  if (options.norm_scaling_factor) {
+    s_in = *options.norm_scaling_factor;
+    fold_scale(parts, s_in, "the caller");
+  } else if (row && row->norm_scaling_factor) {
+    s_in = *row->norm_scaling_factor;
+    fold_scale(parts, s_in, "assets/registry.json (" + row->source + ")");
+  } else {
+    require<DataError>(json.contains("dataset_average_activation_norm"),
+                       "the scale of its input is not in the files; give norm_scaling_factor or "
+                       "release");
+    s_in = root / norm_of(json, "in");
+    fold_scale(parts, s_in, "dataset_average_activation_norm in config.json");
+  }
+  if (!parts.config.is_transcoder) return;
+  const double s_out = root / norm_of(json, "out");
+  parts.weights.W_dec = parts.weights.W_dec * (s_in / s_out);
+  parts.weights.b_dec = parts.weights.b_dec * (s_in / s_out);
+  parts.note("scale", "W_dec, b_dec *= s / s_out: a transcoder's output has its own unit", s_out);
+}
+
 }  // namespace
 
 bool is_llama_scope(const SaeSource& source) {
@@ -116,10 +161,11 @@ bool is_llama_scope_r1(const SaeSource& source) {
          source.table(kWeights).find("encoder.weight") != nullptr;
 }
 
-// x s goes in: W_enc *= s; codes stay in the unit of training, as in SAELens.
 SaeParts read_llama_scope_r1(const SaeSource& source, const LoadSaeOptions& options) {
   const Json& json = source.json("config.json");
   refuse_unread(json);
+  require<DataError>(!json_field<bool>(json, "apply_decoder_bias_to_pre_encoder", false),
+                     "apply_decoder_bias_to_pre_encoder: got true, which is not implemented here");
   const TensorTable& table = source.table(kWeights);
   SaeParts parts;
   SaeConfig& config = parts.config;
@@ -132,21 +178,8 @@ SaeParts read_llama_scope_r1(const SaeSource& source, const LoadSaeOptions& opti
   config.apply_b_dec_to_input = false;
   take_sites(parts, json);
   read_weights(parts, table, linear_names());
-  parts.weights.threshold = widened(table, "log_jumprelu_threshold", {config.d_sae}).exp();
-  parts.note("threshold", "e^log_jumprelu_threshold");
-  if (json_field<std::string>(json, "norm_activation", "dataset-wise") == "inference") return parts;
-  const auto row = find_registry_row(source.path_text(), options.release);
-  if (options.norm_scaling_factor) {
-    fold_scale(parts, *options.norm_scaling_factor, "the caller");
-  } else if (row && row->norm_scaling_factor) {
-    fold_scale(parts, *row->norm_scaling_factor, "assets/registry.json (" + row->source + ")");
-  } else {
-    const double root = std::sqrt(static_cast<double>(config.d_in));
-    require<DataError>(json.contains("dataset_average_activation_norm"),
-                       "the scale of its input is not in the files; give norm_scaling_factor or "
-                       "release");
-    fold_scale(parts, root / norm_of(json, "in"), "dataset_average_activation_norm in config.json");
-  }
+  take_log_threshold(parts, widened(table, "log_jumprelu_threshold", {config.d_sae}), json);
+  fold_r1_norm(parts, json, source, options);
   return parts;
 }
 
@@ -222,18 +255,13 @@ SaeParts read_llamascopium(const SaeSource& source, const LoadSaeOptions&) {
       parts,
       table,
       {.W_enc = key("W_E"), .b_enc = key("b_E"), .W_dec = key("W_D"), .b_dec = key("b_D")});
-  SaeWeights& w = parts.weights;
   // The rule sees p |d_j| and the value is divided back: a threshold goes to the space of p. TopK
   // selects there, so its decoder is brought to norm 1 and codes keep the factor |d_j|.
   const bool normed = json_field<bool>(json, "sparsity_include_decoder_norm", true);
   if (config.kind == SaeKind::kTopK && normed) fold_decoder_norm(parts, true);
   if (config.kind == SaeKind::kJumpRelu) {
     const std::string name = key("activation_function.log_jumprelu_threshold");
-    w.threshold = widened(table, name, {config.d_sae}).exp();
-    if (normed) w.threshold = w.threshold / w.W_dec.norm(2, {1}).clamp_min(1e-30);
-    parts.note("threshold",
-               std::string("e^log_jumprelu_threshold") +
-                   (normed ? " / |d_j|: the file has it in the space of p |d_j|" : ""));
+    take_log_threshold(parts, widened(table, name, {config.d_sae}), json);
   }
   fold_scopium_norm(
       parts, source, json_field<std::string>(json, "norm_activation", "dataset-wise"));

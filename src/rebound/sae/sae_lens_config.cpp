@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "rebound/sae/centring.h"
+
 namespace rebound {
 namespace {
 
@@ -78,12 +80,16 @@ const Architecture& architecture_named(const std::string& name) {
 
 void take_legacy_activation(const Json& cfg, SaeLensConfig& out) {
   const std::string activation = field<std::string>(cfg, "activation_fn", "relu");
-  if (activation == "relu" || out.architecture != "standard") return;
-  require<DataError>(
-      activation == "topk", "activation_fn: got \"", activation, "\", expected relu or topk");
+  const bool is_topk = activation == "topk" || out.architecture == "topk";
+  if (!is_topk && (activation == "relu" || out.architecture != "standard")) return;
+  require<DataError>(is_topk, "activation_fn: got \"", activation, "\", expected relu or topk");
+  require<DataError>(out.architecture == "standard" || out.architecture == "topk",
+                     "activation_fn: got \"topk\" for architecture ",
+                     out.architecture,
+                     ", expected it with standard or topk");
   out.architecture = "topk";
   const Json kwargs = field<Json>(cfg, "activation_fn_kwargs", Json::object());
-  out.sae.k = field<int64_t>(kwargs, "k", 0);
+  out.sae.k = field<int64_t>(kwargs, "k", out.sae.k);
 }
 
 Json with_legacy_metadata(const Json& cfg) {
@@ -95,7 +101,8 @@ Json with_legacy_metadata(const Json& cfg) {
                            "hook_layer",
                            "context_size",
                            "prepend_bos",
-                           "dataset_path"}) {
+                           "dataset_path",
+                           "model_from_pretrained_kwargs"}) {
     if (!metadata.contains(name) && cfg.contains(name)) metadata[name] = cfg.at(name);
   }
   return metadata;
@@ -172,6 +179,7 @@ Json sae_lens_config_json(const SaeConfig& config, bool has_skip, bool float16) 
   metadata["sae_lens_version"] = kWrittenAsVersion;
   metadata["hook_name"] = config.hook_name;
   metadata["model_name"] = config.model_name;
+  if (is_of_centred_model(config)) record_centring(metadata);
   Json cfg = {{"architecture", sae_lens_architecture(config, has_skip)},
               {"d_in", config.d_in},
               {"d_sae", config.d_sae},

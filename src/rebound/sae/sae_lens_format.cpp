@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rebound/base/file.h"
+#include "rebound/sae/centring.h"
 #include "rebound/sae/sae_formats.h"
 #include "rebound/sae/sae_lens_config.h"
 #include "rebound/sae/sae_registry.h"
@@ -108,6 +109,15 @@ void fold_average(SaeParts& parts, const SaeLensConfig& cfg, const std::optional
   }
 }
 
+void note_centring(SaeParts& parts, const std::string& where) {
+  if (!is_of_centred_model(parts.config)) return;
+  parts.note(
+      "centring",
+      "trained on a model with centred writing weights, which is loaded with TransformerLens "
+      "processing; from " +
+          where);
+}
+
 void apply_registry(SaeParts& parts, SaeLensConfig& cfg, const RegistryRow& row) {
   const std::string where = row.release + "/" + row.id + " in assets/registry.json";
   if (!row.normalize_activations.empty() &&
@@ -116,12 +126,8 @@ void apply_registry(SaeParts& parts, SaeLensConfig& cfg, const RegistryRow& row)
     cfg.normalize_activations = row.normalize_activations;
     parts.config.norm = sae_lens_norm(row.normalize_activations);
   }
-  if (row.center_writing_weights) {
-    parts.note("centring",
-               "trained on a model with centred writing weights (TransformerLens processing), "
-               "from " +
-                   where);
-  }
+  if (row.center_writing_weights) record_centring(parts.config.metadata);
+  note_centring(parts, where);
 }
 
 }  // namespace
@@ -136,7 +142,11 @@ SaeParts read_sae_lens(const SaeSource& source, const LoadSaeOptions& options) {
   SaeLensConfig cfg = parse_sae_lens_config(source.json(kConfigName), kConfigName);
   const std::optional<RegistryRow> row = find_registry_row(source.path_text(), options.release);
   SaeParts parts{cfg.sae, {}};
-  if (row) apply_registry(parts, cfg, *row);
+  if (row) {
+    apply_registry(parts, cfg, *row);
+  } else {
+    note_centring(parts, kConfigName);
+  }
   WeightReader(source.table(kWeightsName), cfg, parts).read();
   if (cfg.normalize_activations == kAverage) {
     fold_average(parts, cfg, find_factor(source, options, cfg, row));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "rebound/sae/centring.h"
 #include "rebound/sae/fit_stats.h"
 #include "rebound/sae/harvest.h"
 #include "rebound/sae/load_sae.h"
@@ -99,7 +100,8 @@ ModelLoadOptions load_options_of(const Sae& sae, ModelLoadOptions options) {
   const Json& metadata = sae.config().metadata;
   const auto found =
       metadata.is_object() ? metadata.find("transformer_lens_processing") : metadata.end();
-  options.has_transformer_lens_processing = found != metadata.end() && *found == Json(true);
+  options.has_transformer_lens_processing =
+      (found != metadata.end() && *found == Json(true)) || is_of_centred_model(sae.config());
   return options;
 }
 

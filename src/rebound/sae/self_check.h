@@ -35,7 +35,7 @@ SelfCheck self_check(const Sae& sae, const Transformer& model, const TokenBatch&
 std::string likely_cause_of_bad_fit(const Sae& sae, const at::Tensor& x);
 
 // How to load the model of an SAE: an SAE trained on weights as TransformerLens has them says so in
-// metadata.transformer_lens_processing.
+// metadata.transformer_lens_processing, or SAELens's word for it (centring.h).
 ModelLoadOptions load_options_of(const Sae& sae, ModelLoadOptions options = {});
 
 // Whether an SAE was trained on texts that begin with BOS: metadata.prepend_bos; absent where the
