@@ -31,6 +31,7 @@
 #include "rebound/sae/text_files.h"
 #include "rebound/scaling/cost.h"
 #include "rebound/scaling/splice_loss.h"
+#include "rebound/text/load.h"
 #include "verb.h"
 
 namespace rebound {
@@ -60,6 +61,11 @@ std::vector<fs::path> shipped_curves() {
   return files;
 }
 
+struct DefenceOfPath {
+  const Json& clamps;
+  std::string model;  // its path
+};
+
 // What is spliced in, and what keeps it alive.
 struct Splice {
   std::optional<Sae> sae;
@@ -72,13 +78,15 @@ struct Splice {
 };
 
 void load_splice(const CostFlags& flags,
-                 const Json& clamps,
+                 const DefenceOfPath& defence,
                  const Transformer& model,
                  const at::Tensor& contexts,
                  Splice& splice) {
   if (flags.sae.empty()) {
-    splice.plan = with_context(
-        flags.defence, [&] { return ClampPlan(read_clamps(clamps, model), model.config()); });
+    const Tokenizer tokenizer = load_tokenizer(defence.model);
+    splice.plan = with_context(flags.defence, [&] {
+      return ClampPlan(read_clamps(defence.clamps, model, &tokenizer), model.config());
+    });
     splice.hooks = splice.plan->hooks();
     return;
   }
@@ -172,7 +180,7 @@ std::string percent(const std::optional<ComputeShare>& share) {
   return value + format_text(" [%.1f, %.1f]", 100 * e.low, 100 * e.high);
 }
 
-std::string nats(const Estimate& e) {
+std::string nats_or_value(const Estimate& e) {
   if (std::isnan(e.low)) return format_text("%.4f", e.value);
   return format_text("%.4f [%.4f, %.4f]", e.value, e.low, e.high);
 }
@@ -193,7 +201,7 @@ void print_cost(const CostResult& result,
   for (const SpliceCost& cost : result.costs) {
     table.rows.push_back({cost.name == "spliced" ? cost.name : cost.name + " ablation",
                           format_text("%.4f", cost.ce),
-                          nats(cost.delta_ce),
+                          nats_or_value(cost.delta_ce),
                           percent(cost.share),
                           percent(cost.of_training)});
   }
@@ -239,19 +247,19 @@ void run_cost(const CostFlags& flags, const CommonFlags& common) {
     price = with_context(choice.file.string(), [&] { return ComputePrice(*choice.curve); });
   }
   const CostText from = choose_text(flags, choice);
+  require_unseen_text(defence.chosen_on, from.path, from.cut.max_contexts, from.cut.length);
   ModelLoadOptions form = dtype_named(common.dtype);
   form.has_transformer_lens_processing = defence.has_transformer_lens_processing;
   if (!flags.sae.empty()) form = load_options_of(load_sae(find_sae(flags.sae)), form);
   const Transformer model = load_model(path, form);
   const at::Tensor contexts = read_contexts({from.path}, path, from.cut);
-  const std::string reason =
-      choice.curve ? text_mismatch(*choice.curve,
-                                   flags.text.empty(),
-                                   from.sha256,
-                                   {contexts.size(0), contexts.size(1)})
-                   : choice.reason;
+  const std::string reason = choice.curve ? text_mismatch(*choice.curve,
+                                                          flags.text.empty(),
+                                                          from.sha256,
+                                                          {contexts.size(0), contexts.size(1)})
+                                          : choice.reason;
   Splice splice;
-  load_splice(flags, defence.clamps, model, contexts, splice);
+  load_splice(flags, {defence.clamps, path}, model, contexts, splice);
   const ComputePrice* usable = price && reason.empty() ? &*price : nullptr;
   CostResult result =
       measure(model, splice, contexts, usable, choice.run ? choice.run->compute : 0);

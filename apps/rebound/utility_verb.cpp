@@ -129,11 +129,13 @@ void run_utility(const UtilityFlags& flags, const CommonFlags& common) {
                      nullptr);
   const AnswerSubject subject = load(flags.model.empty() ? file.model : flags.model, form);
   const ClampPlan plan = with_context(flags.defence, [&] {
-    return ClampPlan(read_clamps(file.clamps, *subject.model), subject.model->config());
+    return ClampPlan(read_clamps(file.clamps, *subject.model, subject.tokenizer.get()),
+                     subject.model->config());
   });
   UtilityOptions options = flags.options;
   options.text = flags.text;
   options.questions = flags.questions;
+  options.chosen_on = file.chosen_on;
   const Utility utility = measure_defence(subject, plan.hooks(), options);
   if (!common.json) return print_utility(utility, subject.model_name, plan.size());
   Json json = to_json(utility);

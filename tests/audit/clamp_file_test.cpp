@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "audit_fixture.h"
 #include "rebound/sae/sae_lens_format.h"
 #include "support/failures.h"
 #include "support/tiny_model.h"
+#include "support/tiny_tokenizer.h"
 
 namespace rebound {
 namespace {
@@ -26,10 +29,11 @@ class ClampFileTest : public RunFolderTest {
   Json direction() const {
     return {{"site", "blocks.1.hook_resid_pre"},
             {"direction", std::vector<double>(24, 0.5)},
-            {"edit", {{"kind", "add"}, {"strength", 2}}}};
+            {"edit", {{"kind", "add"}, {"strength", 2}}},
+            {"sink_norm", nullptr}};
   }
   std::string config_error(const Json& list) const {
-    return message_of<ConfigError>([&] { read_clamps(list, model); });
+    return message_of<ConfigError>([&] { read_clamps(list, model, nullptr); });
   }
   Transformer model = tiny_transformer();
 };
@@ -39,7 +43,7 @@ TEST_F(ClampFileTest, ReadsDirectionsAndFeatures) {
                          {"features", {3, 8}},
                          {"edit", {{"kind", "add"}, {"value", {1.5, 2.5}}, {"when", "always"}}},
                          {"sink_norm", 100}};
-  const auto clamps = read_clamps({direction(), features}, model);
+  const auto clamps = read_clamps({direction(), features}, model, nullptr);
   ASSERT_EQ(clamps.size(), 2u);
   const TokenBatch prompt = TokenBatch::from({{1, 2, 3}});
   const at::Tensor value = at::ones({1, 3, 24});
@@ -63,14 +67,39 @@ TEST_F(ClampFileTest, MistakesAreConfigErrorsThatNameTheEntry) {
   EXPECT_NE(config_error(Json::array({twice})).find("one twice"), std::string::npos);
   Json beyond = twice;
   beyond["features"] = {99};
-  EXPECT_THROW(read_clamps(Json::array({beyond}), model),
+  EXPECT_THROW(read_clamps(Json::array({beyond}), model, nullptr),
                ConfigError);
+}
+
+TEST_F(ClampFileTest, WithoutASinkNormItIsThatOfAText) {
+  ModelConfig config = tiny_config();
+  config.vocab_size = 100;
+  const Transformer taught = tiny_transformer(1, config);
+  const Tokenizer tokenizer = tiny_tokenizer({});
+  Json entry = direction();
+  const auto unbounded = read_clamps(Json::array({entry}), taught, &tokenizer);  // null: none
+  entry.erase("sink_norm");
+  const auto clamps = read_clamps(Json::array({entry}), taught, &tokenizer);
+  const double sink_norm = clamps[0]->to_json().at("sink_norm").get<double>();
+  ASSERT_TRUE(std::isfinite(sink_norm) && sink_norm > 0);
+  at::Tensor value = at::ones({1, 4, 24}) * (sink_norm / 10 / std::sqrt(24.0));
+  value[0][2] *= 100;
+  const Rows rows = TokenBatch::from({{1, 2, 3, 4}}).rows();
+  const at::Tensor moved = (clamps[0]->apply(value, rows) - value).abs().amax(-1)[0];
+  EXPECT_EQ(moved[2].item<double>(), 0);
+  for (const int64_t token : {1, 3}) EXPECT_GT(moved[token].item<double>(), 0.1);
+  const at::Tensor all = (unbounded[0]->apply(value, rows) - value).abs().amax(-1)[0];
+  EXPECT_GT(all[2].item<double>(), 0.1);
+  EXPECT_NE(message_of<ConfigError>([&] {
+              read_clamps(Json::array({entry}), taught, nullptr);
+            }).find("defence.edits[0]: got no \"sink_norm\""),
+            std::string::npos);
 }
 
 TEST_F(ClampFileTest, AMissingFileIsAnIoError) {
   Json from_file = direction();
   from_file["direction"] = (folder() / "absent.safetensors").string() + "#refusal";
-  EXPECT_THROW(read_clamps(Json::array({from_file}), model), IoError);
+  EXPECT_THROW(read_clamps(Json::array({from_file}), model, nullptr), IoError);
 }
 
 }  // namespace

@@ -46,12 +46,14 @@ class DefenceFileTest : public RunFolderTest {
     return path;
   }
   Json read_back(const std::filesystem::path& path) const {
-    return ClampPlan(read_clamps(read_defence_file(path).clamps, model), model.config()).to_json();
+    return ClampPlan(read_clamps(read_defence_file(path).clamps, model, nullptr), model.config())
+        .to_json();
   }
   Json direction_entry() const {
     return {{"site", "blocks.1.hook_resid_pre"},
             {"direction", std::vector<double>(24, 0.5)},
-            {"edit", {{"kind", "add"}, {"strength", 2}}}};
+            {"edit", {{"kind", "add"}, {"strength", 2}}},
+            {"sink_norm", nullptr}};
   }
   Transformer model = tiny_transformer();
 };
@@ -87,6 +89,20 @@ TEST_F(DefenceFileTest, TheOneDefenceOfAPromptAuditReadsBack) {
   EXPECT_EQ(read_back(path), Json::array({defence.to_json()}));
 }
 
+TEST_F(DefenceFileTest, ARunOfFactsSaysWhetherWhatItRetainedChoseTheDefence) {
+  const auto sae = saved_sae("sae", "blocks.2.hook_resid_pre");
+  const Defence defence(sae, {{.features = {3, 8}, .value = -5}}, 77);
+  AuditSpec spec = default_spec("facts");
+  spec.sae = folder("sae").string();
+  spec.seed = 4;
+  EXPECT_FALSE(read_defence_file(run(to_json(spec), defence.to_json())).chosen_on);
+  spec.defence.choice.rule = "firing_rates";
+  const auto chosen = read_defence_file(run(to_json(spec), defence.to_json())).chosen_on;
+  ASSERT_TRUE(chosen.has_value());
+  EXPECT_EQ(chosen->behaviour.kind, "facts");
+  EXPECT_EQ(chosen->seed, 4u);
+}
+
 TEST_F(DefenceFileTest, AnotherSaeThanTheRunsIsADataError) {
   const auto sae = saved_sae("sae", "blocks.2.hook_resid_pre");
   const Defence defence(sae, {{.features = {3, 8}, .value = -5}}, 77);
@@ -118,7 +134,7 @@ TEST_F(DefenceFileTest, ChosenDirectionsReadBackFromBesideTheSummary) {
   const auto plan = design.at_strength(0.25, model.config());
   const auto path = run({{"defence", {{"kind", "directions"}}}}, {{"clamps", plan->to_json()}});
   save_directions(design, path / kDirectionsFile);
-  const ClampPlan read(read_clamps(read_defence_file(path).clamps, model), model.config());
+  const ClampPlan read(read_clamps(read_defence_file(path).clamps, model, nullptr), model.config());
   EXPECT_EQ(read.to_json(), plan->to_json());
   const at::Tensor x = random_tensor(rng, {2, 5, 24});
   const Rows rows = TokenBatch::from({{1, 2, 3, 4, 5}, {6, 7, 8, 9, 10}}).rows();
@@ -170,7 +186,7 @@ TEST_F(DefenceFileTest, EverySaeOfARunIsHeldAgainstItsHash) {
 }
 
 TEST_F(DefenceFileTest, ChosenDirectionsWithoutTheirVectorsCannotBeReadBack) {
-  const auto clamps = read_clamps(Json::array({direction_entry()}), model);
+  const auto clamps = read_clamps(Json::array({direction_entry()}), model, nullptr);
   const auto path = run({{"defence", {{"kind", "directions"}}}},
                         {{"clamps", ClampPlan(clamps, model.config()).to_json()}});
   const std::string message = message_of<DataError>([&] { read_defence_file(path); });

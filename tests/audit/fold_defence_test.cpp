@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include "audit/audit_fixture.h"
@@ -9,6 +11,10 @@
 #include "rebound/audit/fold_summary.h"
 #include "rebound/audit/fold_sweep.h"
 #include "rebound/audit/training_flips.h"
+#include "rebound/base/file.h"
+#include "rebound/io/hub_cache.h"
+#include "rebound/text/load.h"
+#include "support/failures.h"
 
 namespace rebound {
 namespace {
@@ -40,6 +46,11 @@ TEST(UnlearningScoreTest, OnlyClampsThatKeepWhatIsToBeRetainedCount) {
   EXPECT_DOUBLE_EQ(unlearning_score({point(0.9, 1), point(0.4, 0.99), point(0.1, 0.98)}), 0.6);
   EXPECT_DOUBLE_EQ(unlearning_score({point(0.1, 0.98)}), 0);
   EXPECT_DOUBLE_EQ(unlearning_score({}), 0);
+}
+
+TEST(UnlearningScoreTest, WithNothingToRetainThereIsNone) {
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(unlearning_score({{0.01, 10, -25, 0.1, unknown}})));
 }
 
 // A planted model whose prompts are put into three folds, one defence each.
@@ -115,6 +126,46 @@ TEST_F(FoldSummaryTest, EveryFoldIsCountedBesideItsControlsAndOwnAnswersAreNoWro
   AuditSummary without;
   add_folds(without, input);
   EXPECT_FALSE(without.extra.contains("folds"));
+}
+
+// Four known facts of two clusters, one of which is lost whole.
+TEST_F(FoldSummaryTest, SharesOfFactsHaveTheIntervalsOfTheirClusters) {
+  KnownFacts facts;
+  for (int i = 0; i < 10; ++i) facts.add(true, i < 5, i / 5);
+  const Json set = facts.to_json();
+  EXPECT_EQ(set.at("before"), 10);
+  EXPECT_EQ(set.at("known_kept"), 5);
+  EXPECT_EQ(set.at("intervals").at("known_kept"), Json({0.0, 1.0}));
+  EXPECT_NEAR(set.at("intervals").at("before").at(0).get<double>(), 0.342, 1e-3);  // 2 clusters
+  AuditSummary summary;
+  add_fact_accuracy(summary, {{"forget", set}, {"retain", set}, {"folds", Json::array()}}, nullptr);
+  const Json& kept = summary.controls.at("retain_known_facts_kept");
+  EXPECT_EQ(kept.at("recovered"), 5);
+  EXPECT_EQ(kept.at("n"), 10);
+  EXPECT_EQ(kept.at("ci_low"), 0);
+  EXPECT_EQ(kept.at("ci_high"), 1);
+}
+
+// A file with folds of its own: what is retained is in the same ones, as each has a defence.
+TEST(FactSetTest, FactsAreRetainedInTheFoldsThatTheQuestionsName) {
+  const std::vector<Json> lines =
+      read_jsonl_file(REBOUND_SOURCE_DIR "/data/mcq/capitals_mcq.jsonl");
+  std::string text;
+  for (size_t i = 0; i < 30; ++i) {
+    Json line = lines[i];
+    line["fold"] = i % 2;
+    text += line.dump() + "\n";
+  }
+  const auto path = fresh_folder("mcq_folds") / "questions.jsonl";
+  write_file_atomically(path, text);
+  BehaviourSpec behaviour{.kind = "mcq"};
+  behaviour.questions = path.string();
+  behaviour.n_retain = 40;
+  std::vector<Question> questions;
+  const FactSet set = read_fact_set(behaviour, 0, load_tokenizer(find_default_model()), questions);
+  EXPECT_EQ(questions.size(), 30u);
+  EXPECT_EQ(fold_count(set.forget), 2);
+  EXPECT_EQ(fold_count(set.retain), 2);
 }
 
 TEST(FactSpecTest, ASpecOfFactsRoundTripsAndRefusesWhatIsNotForIt) {

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "rebound/audit/fold_defence.h"
 #include "rebound/audit/utility_report.h"
 #include "rebound/base/file.h"
 #include "rebound/base/parallel.h"
@@ -186,6 +187,47 @@ UtilityOptions small_options(int64_t batch) {
   return options;
 }
 
+AuditSpec facts_by_firing_rates() {
+  AuditSpec spec = default_spec("facts");
+  spec.defence.choice.rule = "firing_rates";
+  return spec;
+}
+
+TEST(UtilityReportTest, FactsThatChoseTheDefenceAreNotAsked) {
+  const Tokenizer& tokenizer = *default_subject().tokenizer;
+  const AuditSpec spec = facts_by_firing_rates();
+  std::vector<Question> no_questions;
+  std::set<std::string> chose;
+  for (const Prompt& prompt :
+       read_fact_set(spec.behaviour, spec.seed, tokenizer, no_questions).retain) {
+    if (prompt.fold != 0) chose.insert(prompt.id);
+  }
+  ASSERT_GT(chose.size(), 200u);
+  UtilityOptions options;
+  options.chosen_on = chosen_on(spec);
+  const FactsAsked asked = facts_asked(options, tokenizer);
+  EXPECT_EQ(asked.chosen_on, static_cast<int64_t>(chose.size()));
+  EXPECT_GT(asked.prompts.size(), 200u);
+  for (const Prompt& prompt : asked.prompts) EXPECT_FALSE(chose.count(prompt.id)) << prompt.id;
+  EXPECT_FALSE(chosen_on(default_spec("facts")));  // attribution reads nothing to retain
+}
+
+TEST(UtilityReportTest, ContextsThatChoseTheDefenceAreRefused) {
+  const std::optional<ChosenOn> chosen = chosen_on(facts_by_firing_rates());
+  EXPECT_NO_THROW(require_unseen_text(chosen, "", 32, 128));
+  EXPECT_NO_THROW(require_unseen_text(std::nullopt, "", 64, 128));
+  EXPECT_NO_THROW(require_unseen_text(chosen, "absent.txt", 64, 128));
+  for (const char* text : {"", REBOUND_SOURCE_DIR "/data/text/heldout.txt.gz"}) {
+    const std::string message =
+        message_of<ConfigError>([&] { require_unseen_text(chosen, text, 33, 128); });
+    EXPECT_NE(message.find("got 33 of 128 tokens, expected at most 32"), std::string::npos);
+  }
+  UtilityOptions options = small_options(1);
+  options.contexts = 64;
+  options.chosen_on = chosen;
+  EXPECT_THROW(measure_defence(small_subject(), {}, options), ConfigError);
+}
+
 TEST(UtilityReportTest, ADefenceThatChangesNothingLeavesEveryFigure) {
   const Utility utility = measure_defence(small_subject(), pushing(0).hooks(), small_options(8));
   ASSERT_TRUE(utility.text && utility.safe && utility.facts && utility.questions);
@@ -202,6 +244,7 @@ TEST(UtilityReportTest, ADefenceThatChangesNothingLeavesEveryFigure) {
   EXPECT_NEAR(json.at("kl").get<double>(), 0, 1e-6);
   EXPECT_NEAR(json.at("delta_ce").get<double>(), 0, 1e-6);
   EXPECT_EQ(json.at("facts_kept"), 1.0);
+  EXPECT_EQ(json.at("facts").at("chosen_on"), 0);
   EXPECT_EQ(json.at("questions").at("n_in_file"), 182);
 }
 

@@ -63,8 +63,9 @@ Tried try_strength(const AnswerSubject& subject,
 
 ChosenDefence given_edits(const AnswerAuditSpec& spec, const AnswerSubject& subject) {
   ChosenDefence given;
-  given.plan = std::make_shared<const ClampPlan>(read_clamps(spec.defence.edits, *subject.model),
-                                                 subject.model->config());
+  given.plan = std::make_shared<const ClampPlan>(
+      read_clamps(spec.defence.edits, *subject.model, subject.tokenizer.get()),
+      subject.model->config());
   return given;
 }
 

@@ -148,6 +148,10 @@ DefenceFile read_defence_file(const fs::path& given) {
     file.model = spec.get<std::string>("model", "");
     file.has_transformer_lens_processing = spec.get<bool>("transformer_lens_processing", false);
     file.clamps = clamps_of_run(json, path, spec);
+    const Json behaviour = spec.get<Json>("behaviour", nullptr);
+    const Json kind = behaviour.is_object() ? behaviour.value("kind", Json()) : Json();
+    if (kind == "facts" || kind == "mcq")
+      file.chosen_on = chosen_on(read_spec(settings, beside.string()));
   }
   require<ConfigError>(file.clamps.is_array() && !file.clamps.empty(),
                        path.string(),

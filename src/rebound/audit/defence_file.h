@@ -10,9 +10,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "rebound/audit/answer_design.h"
+#include "rebound/audit/chosen_on.h"
 #include "rebound/base/json.h"
 
 namespace rebound {
@@ -22,6 +24,7 @@ struct DefenceFile {
   std::string model;  // that the run was about; empty: not said, or the default model
   bool has_transformer_lens_processing =
       false;  // of the run's model, or of an SAE among the clamps
+  std::optional<ChosenOn> chosen_on;  // of a run of facts or questions
 };
 
 // Throws IoError (cannot read), ConfigError (no JSON, another form, an empty list), DataError (a

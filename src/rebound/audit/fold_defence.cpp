@@ -8,6 +8,7 @@
 
 #include "rebound/audit/batch_context.h"
 #include "rebound/audit/fold_rates.h"
+#include "rebound/audit/utility_report.h"
 #include "rebound/base/error.h"
 #include "rebound/base/progress.h"
 #include "rebound/behaviour/facts.h"
@@ -107,24 +108,27 @@ double forgotten_share(const Subject& subject, const Prompts& known, const Defen
 
 }  // namespace
 
+FactSet read_fact_set(const BehaviourSpec& b,
+                      uint64_t seed,
+                      const Tokenizer& tokenizer,
+                      std::vector<Question>& questions) {
+  FactsOptions options{.forget = b.forget,
+                       .retain = b.retain,
+                       .n_retain = b.n_retain,
+                       .folds = b.folds,
+                       .seed = seed};
+  if (b.kind != "mcq") return make_facts(options, tokenizer);
+  questions = read_questions(b.questions.empty() ? find_project_path("data/mcq/capitals_mcq.jsonl")
+                                                 : std::filesystem::path(b.questions));
+  FactSet facts = question_prompts(questions, tokenizer, options);
+  options.folds = fold_count(facts.forget);  // a file may name others than the spec
+  facts.retain = make_retained({}, options, tokenizer, facts.left_out);
+  return facts;
+}
+
 void load_facts(Subject& subject, const AuditSpec& spec) {
-  const BehaviourSpec& b = spec.behaviour;
-  const FactsOptions options{.forget = b.forget,
-                             .retain = b.retain,
-                             .n_retain = b.n_retain,
-                             .folds = b.folds,
-                             .seed = spec.seed};
-  FactSet facts;
-  if (b.kind == "mcq") {
-    const auto path = b.questions.empty() ? find_project_path("data/mcq/capitals_mcq.jsonl")
-                                          : std::filesystem::path(b.questions);
-    subject.questions = read_questions(path);
-    facts = question_prompts(subject.questions, *subject.tokenizer, options);
-    facts.retain = make_retained({}, options, *subject.tokenizer, facts.left_out);
-  } else {
-    facts = make_facts(options, *subject.tokenizer);
-  }
-  say(concat(b.kind,
+  FactSet facts = read_fact_set(spec.behaviour, spec.seed, *subject.tokenizer, subject.questions);
+  say(concat(spec.behaviour.kind,
              ": ",
              facts.forget.size(),
              " to forget, ",
@@ -186,6 +190,28 @@ void choose_fold_defences(Subject& subject, const AuditSpec& spec) {
                     {"folds", folds}};
 }
 
+void KnownFacts::add(bool is_known, bool is_after, int64_t cluster) {
+  before_.push_back(is_known);
+  after_.push_back(is_after);
+  clusters_.push_back(cluster);
+  if (!is_known) return;
+  kept_.push_back(is_after);
+  known_clusters_.push_back(cluster);
+}
+
+Json KnownFacts::to_json() const {
+  const Share before = share_of(before_, clusters_), after = share_of(after_, clusters_),
+              kept = share_of(kept_, known_clusters_);
+  return {{"n", before.n},
+          {"before", before.count},
+          {"after", after.count},
+          {"known_kept", kept.count},
+          {"intervals",
+           {{"before", interval_json(before)},
+            {"after", interval_json(after)},
+            {"known_kept", interval_json(kept)}}}};
+}
+
 Json measure_fact_accuracy(const Subject& subject, int64_t batch) {
   std::map<int64_t, Json> folds;
   Json out;
@@ -193,18 +219,16 @@ Json measure_fact_accuracy(const Subject& subject, int64_t batch) {
                        const std::vector<Prompt>& prompts,
                        const char* known_key,
                        const char* kept_key) {
-    int64_t before = 0, after = 0, kept = 0;
+    KnownFacts facts;
     for (const ScoredExample& example : score_examples(subject, prompts, batch)) {
       const bool is_known = example.base_score > 0, is_after = example.defended_score > 0;
-      before += is_known;
-      after += is_after;
-      kept += is_known && is_after;
+      facts.add(is_known, is_after, example.prompt->cluster);
       Json& fold = folds[example.prompt->fold];
       if (fold.is_null()) fold = Json::object();
       fold[known_key] = fold.value(known_key, 0) + is_known;
       fold[kept_key] = fold.value(kept_key, 0) + (is_known && is_after);
     }
-    out[set] = {{"n", prompts.size()}, {"before", before}, {"after", after}, {"known_kept", kept}};
+    out[set] = facts.to_json();
   };
   add("forget", subject.prompts.test, "forget_known", "forget_kept");
   add("retain", subject.retain, "retain_known", "retain_kept");

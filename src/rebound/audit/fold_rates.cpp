@@ -26,7 +26,7 @@ at::Tensor firing_counts(const Subject& subject, const TokenBatch& batch) {
   const Rows rows = on_device(batch, resid.device()).rows();
   const at::Tensor counted =
       rows.is_real & (rows.position > 0) & (resid.norm(2, -1) <= subject.statistics.sink_norm);
-  const at::Tensor fires = subject.sae->encode(resid.index({counted})) > 0;
+  const at::Tensor fires = subject.sae->encode(resid.index({counted})) != 0;
   return at::cat({fires.sum(0).cpu().to(at::kDouble),
                   at::full({1}, static_cast<double>(fires.size(0)), at::kDouble)});
 }
@@ -56,11 +56,13 @@ Prompts prompts_of_fold(const std::vector<Prompt>& prompts, int64_t fold) {
   return out;
 }
 
-int64_t fold_count(const Subject& subject) {
+int64_t fold_count(const std::vector<Prompt>& prompts) {
   int64_t last = 0;
-  for (const Prompt& prompt : subject.prompts.test) last = std::max(last, prompt.fold);
+  for (const Prompt& prompt : prompts) last = std::max(last, prompt.fold);
   return last + 1;
 }
+
+int64_t fold_count(const Subject& subject) { return fold_count(subject.prompts.test); }
 
 Prompts known_of(const Transformer& model, const Prompts& prompts) {
   if (prompts.empty()) return {};

@@ -11,7 +11,8 @@ namespace rebound {
 using Prompts = std::vector<const Prompt*>;
 
 Prompts prompts_of_fold(const std::vector<Prompt>& prompts, int64_t fold);
-int64_t fold_count(const Subject& subject);
+int64_t fold_count(const std::vector<Prompt>& prompts);  // the last fold is one less
+int64_t fold_count(const Subject& subject);              // of its test prompts
 // Those whose margin is positive without a defence.
 Prompts known_of(const Transformer& model, const Prompts& prompts);
 // Sum over the folds other than `fold` of tensors that may be undefined (an empty fold); undefined

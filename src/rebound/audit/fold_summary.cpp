@@ -4,7 +4,6 @@
 #include <map>
 
 #include "rebound/audit/result_figures.h"
-#include "rebound/stats/intervals.h"
 
 namespace rebound {
 namespace {
@@ -87,26 +86,29 @@ void add_fact_accuracy(AuditSummary& summary, const Json& accuracy, const Json& 
     summary.controls["saebench_sweep"] = accuracy.at("sweep").at("points");
   }
   summary.extra["left_out"] = left_out;
-  const auto put = [&](const std::string& name, const Json& recovered, const Json& n) {
-    const Interval interval = wilson(recovered.get<int64_t>(), n.get<int64_t>());
-    summary.controls[name] = {
-        {"recovered", recovered}, {"n", n}, {"ci_low", interval.low}, {"ci_high", interval.high}};
-  };
+  const auto put =
+      [&](const std::string& name, const Json& counts, const char* key, const char* of) {
+        const Json& interval = counts.at("intervals").at(key);
+        summary.controls[name] = {{"recovered", counts.at(key)},
+                                  {"n", counts.at(of)},
+                                  {"ci_low", interval.at(0)},
+                                  {"ci_high", interval.at(1)}};
+      };
   for (const char* set : {"forget", "retain"}) {
     const Json& counts = accuracy.at(set);
-    put(concat(set, "_facts_right_before"), counts.at("before"), counts.at("n"));
-    put(concat(set, "_facts_right_after"), counts.at("after"), counts.at("n"));
-    put(concat(set, "_known_facts_kept"), counts.at("known_kept"), counts.at("before"));
+    put(concat(set, "_facts_right_before"), counts, "before", "n");
+    put(concat(set, "_facts_right_after"), counts, "after", "n");
+    put(concat(set, "_known_facts_kept"), counts, "known_kept", "before");
   }
   const Json questions = accuracy.value("questions", Json());
   if (questions.is_null()) return;
   const Json& likelihood = questions.at("likelihood");
-  put("questions_right_by_likelihood_before", likelihood.at("before"), likelihood.at("n"));
-  put("questions_right_by_likelihood_after", likelihood.at("after"), likelihood.at("n"));
+  put("questions_right_by_likelihood_before", likelihood, "before", "n");
+  put("questions_right_by_likelihood_after", likelihood, "after", "n");
   const Json& letters = questions.at("letters");
   if (letters.is_null()) return;
-  put("questions_right_in_all_24_orders_before", letters.at("strict_before"), letters.at("n"));
-  put("questions_right_in_all_24_orders_after", letters.at("strict_after"), letters.at("n"));
+  put("questions_right_in_all_24_orders_before", letters, "strict_before", "n");
+  put("questions_right_in_all_24_orders_after", letters, "strict_after", "n");
 }
 
 }  // namespace rebound

@@ -3,8 +3,11 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "rebound/audit/fold_rates.h"
+#include "rebound/audit/result_figures.h"
 #include "rebound/base/progress.h"
 
 namespace rebound {
@@ -31,7 +34,7 @@ UnlearningPoint measure_point(const Subject& subject,
                               const FoldRates& rates,
                               const std::vector<FoldPrompts>& folds,
                               UnlearningPoint point) {
-  int64_t forget = 0, forget_right = 0, retain = 0, retain_right = 0;
+  int64_t forget_right = 0, retain_right = 0;
   for (size_t i = 0; i < folds.size(); ++i) {
     FeatureEdit edit{.features = firing_rate_features(
                          rates.forget[i], rates.retain[i], point.retain_threshold, point.features),
@@ -43,15 +46,17 @@ UnlearningPoint measure_point(const Subject& subject,
       defence = std::make_unique<const Defence>(
           subject.sae, std::vector{edit}, subject.statistics.sink_norm);
     }
-    forget += static_cast<int64_t>(folds[i].forget.size());
-    retain += static_cast<int64_t>(folds[i].retain.size());
+    point.n_forget += static_cast<int64_t>(folds[i].forget.size());
+    point.n_retain += static_cast<int64_t>(folds[i].retain.size());
     forget_right += right_under(subject, folds[i].forget, defence.get());
     retain_right += right_under(subject, folds[i].retain, defence.get());
   }
-  point.forget_accuracy =
-      static_cast<double>(forget_right) / static_cast<double>(std::max<int64_t>(1, forget));
-  point.retained_accuracy =
-      static_cast<double>(retain_right) / static_cast<double>(std::max<int64_t>(1, retain));
+  const auto accuracy = [](int64_t right, int64_t n) {
+    return n == 0 ? std::numeric_limits<double>::quiet_NaN()
+                  : static_cast<double>(right) / static_cast<double>(n);
+  };
+  point.forget_accuracy = accuracy(forget_right, point.n_forget);
+  point.retained_accuracy = accuracy(retain_right, point.n_retain);
   return point;
 }
 
@@ -60,6 +65,7 @@ UnlearningPoint measure_point(const Subject& subject,
 double unlearning_score(const std::vector<UnlearningPoint>& points) {
   double least = 1;
   for (const UnlearningPoint& point : points) {
+    if (std::isnan(point.retained_accuracy)) return point.retained_accuracy;
     if (point.retained_accuracy >= kRetained) least = std::min(least, point.forget_accuracy);
   }
   return 1 - least;
@@ -77,8 +83,11 @@ Json sweep_unlearning(const Subject& subject) {
   for (const double threshold : kThresholds) {
     for (const int64_t features : kFeatures) {
       for (const double strength : kStrengths) {
-        points.push_back(
-            measure_point(subject, rates, folds, {threshold, features, -strength, 0, 0}));
+        points.push_back(measure_point(
+            subject,
+            rates,
+            folds,
+            {.retain_threshold = threshold, .features = features, .value = -strength}));
         progress.update(static_cast<int64_t>(points.size()));
       }
     }
@@ -91,10 +100,12 @@ Json sweep_unlearning(const Subject& subject) {
          {"retain_threshold", point.retain_threshold},
          {"features", point.features},
          {"value", point.value},
-         {"forget_accuracy", point.forget_accuracy},
-         {"retained_accuracy", point.retained_accuracy}});
+         {"forget_accuracy", finite_or_null(point.forget_accuracy)},
+         {"n_forget", point.n_forget},
+         {"retained_accuracy", finite_or_null(point.retained_accuracy)},
+         {"n_retain", point.n_retain}});
   }
-  return {{"unlearning_score", unlearning_score(points)}, {"points", list}};
+  return {{"unlearning_score", finite_or_null(unlearning_score(points))}, {"points", list}};
 }
 
 }  // namespace rebound

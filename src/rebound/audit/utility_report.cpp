@@ -11,6 +11,7 @@
 #include "rebound/behaviour/facts.h"
 #include "rebound/behaviour/multiple_choice.h"
 #include "rebound/behaviour/project_path.h"
+#include "rebound/sae/text_files.h"
 #include "rebound/stats/intervals.h"
 
 namespace rebound {
@@ -96,9 +97,7 @@ std::vector<double> right_facts(const Transformer& model,
 FactsKept complete_facts(const AnswerSubject& subject,
                          const Hooks& hooks,
                          const UtilityOptions& options) {
-  FactsLeftOut left_out;
-  const std::vector<Prompt> prompts =
-      make_retained({}, {.n_retain = options.facts}, *subject.tokenizer, left_out);
+  const auto [prompts, chosen_on] = facts_asked(options, *subject.tokenizer);
   const auto before = right_facts(*subject.model, prompts, {}, options.batch);
   const auto after = right_facts(*subject.model, prompts, hooks, options.batch);
   std::vector<int64_t> groups, known_groups;
@@ -109,7 +108,7 @@ FactsKept complete_facts(const AnswerSubject& subject,
     known_groups.push_back(prompts[i].cluster);
     kept.push_back(after[i]);
   }
-  return {paired_share(before, after, groups), share_of(kept, known_groups)};
+  return {paired_share(before, after, groups), share_of(kept, known_groups), chosen_on};
 }
 
 std::vector<double> right_questions(const AnswerSubject& subject,
@@ -173,6 +172,8 @@ double Share::value() const {
                 : static_cast<double>(count) / static_cast<double>(n);
 }
 
+Json interval_json(const Share& share) { return Json::array({share.low, share.high}); }
+
 Share share_of(const std::vector<double>& hits, const std::vector<int64_t>& groups) {
   Share share{.count = std::count(hits.begin(), hits.end(), 1.0),
               .n = static_cast<int64_t>(hits.size())};
@@ -194,10 +195,19 @@ PairedShare paired_share(const std::vector<double>& before,
               bootstrap_difference(after, before, {.clusters = groups}), clusters, -1, 1)};
 }
 
+FactsAsked facts_asked(const UtilityOptions& options, const Tokenizer& tokenizer) {
+  FactsOptions facts{.n_retain = options.facts};
+  if (options.chosen_on) facts.not_drawn = facts_behind_choice(*options.chosen_on, tokenizer);
+  FactsLeftOut left_out;
+  return {make_retained({}, facts, tokenizer, left_out),
+          static_cast<int64_t>(facts.not_drawn.size())};
+}
+
 Utility measure_defence(const AnswerSubject& subject,
                         const Hooks& hooks,
                         const UtilityOptions& options) {
   options.validate();
+  require_unseen_text(options.chosen_on, options.text, options.contexts, ContextOptions().length);
   Utility utility;
   if (options.contexts > 0) {
     say(concat("harmless text: ", options.contexts, " contexts"));
@@ -246,7 +256,9 @@ Json to_json(const Utility& utility) {
     add("false_refusals", share_json(safe->refused.after));
   }
   if (const auto& facts = utility.facts) {
-    json["facts"] = {{"right", paired_json(facts->right)}, {"kept", share_json(facts->kept)}};
+    json["facts"] = {{"right", paired_json(facts->right)},
+                     {"kept", share_json(facts->kept)},
+                     {"chosen_on", facts->chosen_on}};
     add("facts_kept", share_json(facts->kept));
   }
   if (const auto& questions = utility.questions) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "rebound/audit/answer_subject.h"
+#include "rebound/audit/chosen_on.h"
 #include "rebound/audit/utility.h"
 #include "rebound/stats/bootstrap.h"
 
@@ -27,6 +28,9 @@ struct UtilityOptions {
   int64_t facts = 350;              // drawn of data/facts/relations.jsonl
   std::filesystem::path questions;  // empty: data/mcq/capitals_mcq.jsonl
   int64_t asked = 60;
+  // Of the run that the defence is from: facts that it was chosen on, and their near-duplicates,
+  // are not asked, and contexts that it was chosen on are refused (ConfigError).
+  std::optional<ChosenOn> chosen_on;
   // Changes speed only: requests, facts and questions run together.
   int64_t batch = 32;
 
@@ -46,6 +50,8 @@ struct PairedShare {
   Estimate change;  // after - before
 };
 
+Json interval_json(const Share& share);  // [low, high]
+
 // `hits` are 0 or 1; `groups` as BootstrapOptions::clusters.
 Share share_of(const std::vector<double>& hits, const std::vector<int64_t>& groups = {});
 PairedShare paired_share(const std::vector<double>& before,
@@ -58,12 +64,20 @@ struct SafeAnswers {
 struct FactsKept {
   PairedShare right;  // the first token of the answer is the argmax
   Share kept;         // of those right without the defence, those right with it
+  int64_t chosen_on = 0;  // facts that were not asked as the defence was chosen on them
 };
 struct QuestionsRight {
   std::string file;
   int64_t n_in_file = 0;
   PairedShare right;  // by mean log-probability of whole options
 };
+
+// What complete_facts asks: UtilityOptions::facts prompts at most.
+struct FactsAsked {
+  std::vector<Prompt> prompts;
+  int64_t chosen_on = 0;
+};
+FactsAsked facts_asked(const UtilityOptions& options, const Tokenizer& tokenizer);
 
 // A part that was not measured is empty.
 struct Utility {

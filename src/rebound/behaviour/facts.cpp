@@ -189,6 +189,21 @@ std::vector<Fact> drawn(std::vector<Fact> facts, int64_t count, uint64_t seed) {
   return chosen;
 }
 
+// Without the facts of these prompts and their near-duplicates.
+std::vector<Fact> apart_from(const std::set<std::string>& prompts, const std::vector<Fact>& facts) {
+  if (prompts.empty()) return facts;
+  const auto clusters = near_duplicate_clusters(facts, {.same_answer_links = false});
+  std::set<int64_t> taken;
+  for (size_t i = 0; i < facts.size(); ++i) {
+    if (prompts.count(facts[i].prompt)) taken.insert(clusters[i]);
+  }
+  std::vector<Fact> kept;
+  for (size_t i = 0; i < facts.size(); ++i) {
+    if (!taken.count(clusters[i])) kept.push_back(facts[i]);
+  }
+  return kept;
+}
+
 std::filesystem::path path_of(const std::filesystem::path& given, const char* standard) {
   return given.empty() ? find_project_path(standard) : given;
 }
@@ -288,8 +303,9 @@ std::vector<Prompt> make_retained(const std::vector<Fact>& forget,
                                   const Tokenizer& tokenizer,
                                   FactsLeftOut& left_out) {
   const std::vector<Fact> all = read_facts(path_of(options.retain, "data/facts/relations.jsonl"));
-  std::vector<Fact> retain = drawn(
-      outside(forget, without_duplicates(all, left_out), left_out), options.n_retain, options.seed);
+  const std::vector<Fact> usable = outside(forget, without_duplicates(all, left_out), left_out);
+  std::vector<Fact> retain =
+      drawn(apart_from(options.not_drawn, usable), options.n_retain, options.seed);
   std::vector<Prompt> prompts = to_prompts(retain, tokenizer, left_out);
   const auto clusters = near_duplicate_clusters(retain, {.same_answer_links = false});
   place_in_folds(prompts, clusters, assign_folds(clusters, options.folds, options.seed));

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ struct FactsOptions {
   int64_t n_retain = 350;        // drawn of the retained facts; fewer if there are fewer
   int64_t folds = 5;
   uint64_t seed = 0;
+  // Prompts of facts that are not drawn to retain, nor are their near-duplicates.
+  std::set<std::string> not_drawn = {};
   void validate() const;  // ConfigError
 };
 
