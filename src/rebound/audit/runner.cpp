@@ -188,8 +188,16 @@ class AuditRun {
     store_.put_artefact("utility", measure_utility(subject_, kContexts).dump());
   }
 
+  // Of an older build, without intervals, it is measured again.
+  std::optional<Json> stored_accuracy() const {
+    const auto bytes = store_.artefact("accuracy");
+    if (!bytes) return std::nullopt;
+    Json accuracy = parse_json(*bytes, "run.sqlite");
+    return accuracy.at("forget").contains("intervals") ? std::optional(std::move(accuracy)) : std::nullopt;
+  }
+
   void measure_accuracy() {
-    if (!spec_.has_folds() || store_.artefact("accuracy")) return;
+    if (!spec_.has_folds() || stored_accuracy()) return;
     say("measuring which facts are kept");
     Json accuracy = measure_fact_accuracy(subject_, spec_.batch);
     accuracy["questions"] = measure_question_accuracy(subject_, spec_.behaviour.letters);
@@ -220,8 +228,8 @@ class AuditRun {
     if (const auto utility = store_.artefact("utility"); utility && *utility != "null") {
       summary.controls["utility"] = parse_json(*utility, "run.sqlite");
     }
-    if (const auto accuracy = store_.artefact("accuracy")) {
-      add_fact_accuracy(summary, parse_json(*accuracy, "run.sqlite"), subject_.left_out);
+    if (const auto accuracy = stored_accuracy()) {
+      add_fact_accuracy(summary, *accuracy, subject_.left_out);
     }
     summary.behaviour = spec_.behaviour.kind;
     summary.model = subject_.model_name;
