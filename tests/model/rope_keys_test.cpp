@@ -176,6 +176,7 @@ TEST(RopeKeysTest, TwoAccountsOfTheRopeMustBeTheSame) {
                       "config.json: got rope_scaling and another rope_parameters");
   EXPECT_EQ(scaling_of("llama", linear, {{"rope_parameters", linear}}).factor, 2);
   EXPECT_EQ(scaling_of("llama", nullptr, {{"rope_parameters", other}}).factor, 4);
+  EXPECT_EQ(scaling_of("llama", linear, {{"rope_parameters", Json::object()}}).factor, 2);
 }
 
 }  // namespace

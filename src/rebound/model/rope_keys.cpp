@@ -174,7 +174,7 @@ void read_rope_keys(ObjectReader& config, const RopeDefaults& defaults, ModelCon
   require_one_account(config);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     const Json json = config.get<Json>(key, Json());
-    if (json.is_null()) continue;
+    if (json.empty()) continue;
     const std::string where = concat(config.where(), ".", key);
     read_parameters(json, where, context, all, sliding);
   }
