@@ -5,6 +5,9 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -66,6 +69,29 @@ TEST_P(RunPartsTest, ThreadsAreTheCallersAgainAfterwards) {
   EXPECT_EQ(worker_count(), GetParam());
   EXPECT_ANY_THROW(run_parts(6, [](int64_t) { throw std::runtime_error("x"); }));
   EXPECT_EQ(worker_count(), GetParam());
+}
+
+TEST_P(RunPartsTest, RangesMakeUpTheWholeOfAGrainEachAtLeast) {
+  for (const int64_t n : {0, 1, 15, 16, 47, 1000}) {
+    std::vector<std::atomic<int>> count(static_cast<size_t>(n));
+    run_ranges(n, 16, [&](int64_t begin, int64_t end) {
+      EXPECT_TRUE(end - begin >= 16 || end - begin == n) << n;
+      for (int64_t i = begin; i < end; ++i) ++count[static_cast<size_t>(i)];
+    });
+    for (const auto& times : count) EXPECT_EQ(times.load(), 1) << n;
+  }
+}
+
+TEST_P(RunPartsTest, RangesRunSideBySide) {
+  std::mutex mutex;
+  std::condition_variable arrival;
+  int here = 0;
+  run_ranges(48, 16, [&](int64_t, int64_t) {
+    std::unique_lock lock(mutex);
+    ++here;
+    arrival.notify_all();
+    EXPECT_TRUE(arrival.wait_for(lock, std::chrono::seconds(10), [&] { return here == GetParam(); }));
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, RunPartsTest, ::testing::Values(1, 3));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <future>
 #include <limits>
 #include <thread>
 #include <vector>
@@ -68,6 +69,16 @@ void run_parts(int64_t n, const std::function<void(int64_t)>& part) {
   for (const std::exception_ptr& error : errors) {
     if (error) std::rethrow_exception(error);
   }
+}
+
+void run_ranges(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  if (n <= 0) return;
+  const int64_t ranges = std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, worker_count());
+  std::vector<std::future<void>> others;
+  for (int64_t i = 1; i < ranges; ++i)
+    others.push_back(std::async(std::launch::async, body, i * n / ranges, (i + 1) * n / ranges));
+  body(0, n / ranges);
+  for (std::future<void>& other : others) other.get();
 }
 
 }  // namespace rebound

@@ -21,6 +21,11 @@ void limit_workers(int64_t most);
 // that of the caller.
 void run_parts(int64_t n, const std::function<void(int64_t)>& part);
 
+// Calls body(begin, end) for at most worker_count() ranges that make up 0 .. n - 1, of `grain` each at
+// least, side by side: for plain loops, which ask LibTorch for nothing. (at::parallel_for runs on one
+// thread in code that is compiled without OpenMP, as this is.)
+void run_ranges(int64_t n, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& body);
+
 // OpenBLAS with its own threads does not hear of LibTorch's setting; no-op for another BLAS.
 void set_blas_threads(int threads);
 

@@ -1,12 +1,12 @@
 #include "rebound/sae/activation_buffer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <cstring>
 #include <numeric>
 
 #include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/rng.h"
 #include "rebound/base/shape.h"
 
@@ -60,7 +60,7 @@ at::Tensor ActivationBuffer::gather(const int64_t* index, int64_t n) const {
   at::Tensor out = at::empty({n, d_}, at::kBFloat16);
   auto* to = static_cast<std::byte*>(out.data_ptr());
   const auto bytes = static_cast<size_t>(row_bytes(d_));
-  at::parallel_for(0, n, kRowGrain, [&](int64_t first, int64_t last) {
+  run_ranges(n, kRowGrain, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       TORCH_INTERNAL_ASSERT(index[i] >= 0 && index[i] < rows_);
       std::memcpy(to + static_cast<size_t>(i) * bytes,

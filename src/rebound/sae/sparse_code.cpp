@@ -1,13 +1,13 @@
 #include "rebound/sae/sparse_code.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "rebound/base/error.h"
+#include "rebound/base/parallel.h"
 #include "rebound/base/shape.h"
 #include "rebound/sae/vector_math.h"
 
@@ -66,7 +66,7 @@ SparseCode packed(const Candidates& rows, Key limit) {
   SparseCode code;
   const auto tokens = static_cast<int64_t>(rows.size());
   code.begin.assign(rows.size() + 1, 0);
-  at::parallel_for(0, tokens, kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(tokens, kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       code.begin[t + 1] = std::count_if(
           rows[t].begin(), rows[t].end(), [&](const Candidate& c) { return c.key >= limit; });
@@ -75,7 +75,7 @@ SparseCode packed(const Candidates& rows, Key limit) {
   for (int64_t t = 0; t < tokens; ++t) code.begin[t + 1] += code.begin[t];
   code.latent.resize(static_cast<size_t>(code.begin.back()));
   code.value.resize(code.latent.size());
-  at::parallel_for(0, tokens, kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(tokens, kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       int64_t at = code.begin[t];
       for (const Candidate& c : rows[t]) {
@@ -92,7 +92,7 @@ Candidates collect(const at::Tensor& pre, Key limit) {
   const Key* keys = keys_of(pre);
   const int64_t d_sae = pre.size(1);
   Candidates rows(static_cast<size_t>(pre.size(0)));
-  at::parallel_for(0, pre.size(0), kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(pre.size(0), kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) collect_row(keys + t * d_sae, d_sae, limit, rows[t]);
   });
   return rows;
@@ -138,7 +138,7 @@ SparseCode select_top_k(const at::Tensor& pre, int64_t k, float& floor) {
   const Key limit = key_of(floor);
   Candidates rows(static_cast<size_t>(pre.size(0)));
   std::vector<Key> smallest(rows.size(), 0);
-  at::parallel_for(0, pre.size(0), kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(pre.size(0), kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       collect_row(keys + t * d_sae, d_sae, limit, rows[t]);
       if (static_cast<int64_t>(rows[t].size()) < k && limit > 0) {
@@ -164,7 +164,7 @@ SparseCode select_top_k_among(const at::Tensor& pre,
   const Key* keys = keys_of(pre);
   const int64_t d_sae = pre.size(1);
   Candidates rows(static_cast<size_t>(tokens));
-  at::parallel_for(0, tokens, kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(tokens, kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       for (const int32_t j : latents) {
         const Key key = keys[t * d_sae + j];
@@ -200,7 +200,7 @@ at::Tensor residual(const SparseCode& code, const at::Tensor& W_dec, const at::T
   at::Tensor e = -target.slice(0, 0, code.tokens());
   const float* rows = W_dec.data_ptr<float>();
   float* out = e.data_ptr<float>();
-  at::parallel_for(0, code.tokens(), kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(code.tokens(), kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       for (int64_t i = code.begin[t]; i < code.begin[t + 1]; ++i) {
         add_scaled(out + t * d, rows + code.latent[i] * d, code.value[i], d);
@@ -218,7 +218,7 @@ std::vector<float> code_gradient(const SparseCode& code,
   const float* rows = W_dec.data_ptr<float>();
   const float* errors = e.data_ptr<float>();
   std::vector<float> df(code.latent.size());
-  at::parallel_for(0, code.tokens(), kTokenGrain, [&](int64_t first, int64_t last) {
+  run_ranges(code.tokens(), kTokenGrain, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       for (int64_t i = code.begin[t]; i < code.begin[t + 1]; ++i) {
         df[i] = scale * dot(errors + t * d, rows + code.latent[i] * d, d);

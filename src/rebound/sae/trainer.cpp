@@ -1,11 +1,11 @@
 #include "rebound/sae/trainer.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "rebound/base/parallel.h"
 #include "rebound/base/shape.h"
 #include "rebound/sae/vector_math.h"
 
@@ -144,7 +144,7 @@ void SaeTrainer::update(const std::vector<SparseTerm>& terms) {
   at::Tensor b_dec_gradient =
       main.e.sum(0).mul_(main.scale).sub_(at::mv(state_.W_enc.value.t(), sum_df)).contiguous();
 
-  at::parallel_for(0, options_.d_sae, kLatentGrain, [&](int64_t first, int64_t last) {
+  run_ranges(options_.d_sae, kLatentGrain, [&](int64_t first, int64_t last) {
     std::vector<float> g(static_cast<size_t>(2 * d));
     for (int64_t j = first; j < last; ++j) {
       std::fill(g.begin(), g.end(), 0.0f);
