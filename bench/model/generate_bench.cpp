@@ -4,8 +4,8 @@
 // BM_GenerateBatch  greedy answers of `new` tokens to prompts of 30 to 49 tokens, the prompts' run
 //                   included; tokens/s counts new tokens. `split`: parts of the batch on the
 //                   threads, each with one BLAS thread, against one batch with LibTorch's threads.
-// BM_WeightProduct  x W^T: in bfloat16 one row is one_row_product, two rows are oneDNN's; weights
-//                   that no cache holds, as in generation
+// BM_WeightProduct  x W^T: one row is one_row_product, two rows are oneDNN's; weights that no cache
+//                   holds, as in generation
 // BM_Load           from the file to a model that runs
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
@@ -61,20 +61,22 @@ void BM_WeightProduct(benchmark::State& state) {
   const int64_t rows = state.range(0), n = state.range(1), k = state.range(2);
   constexpr int64_t kBytes = int64_t{1} << 28;
   std::vector<at::Tensor> weights;
-  for (int64_t held = 0; held < kBytes; held += 2 * n * k) {
-    weights.push_back(at::randn({n, k}).to(at::kBFloat16));
+  const at::ScalarType dtype = dtype_of(state.range(3));
+  const int64_t bytes = n * k * state.range(3) / 8;
+  for (int64_t held = 0; held < kBytes; held += bytes) {
+    weights.push_back(at::randn({n, k}).to(dtype));
   }
   const at::Tensor x = at::randn({rows, k});
   size_t i = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(weight_product(x, weights[i++ % weights.size()]));
   }
-  state.SetBytesProcessed(state.iterations() * 2 * n * k);
+  state.SetBytesProcessed(state.iterations() * bytes);
 }
 BENCHMARK(BM_WeightProduct)
-    ->ArgNames({"rows", "n", "k"})
-    ->ArgsProduct({{1, 2}, {3072, 49152}, {576}})
-    ->ArgsProduct({{1, 2}, {576}, {1536}})
+    ->ArgNames({"rows", "n", "k", "bits"})
+    ->ArgsProduct({{1, 2}, {3072, 49152}, {576}, {16, 32}})
+    ->ArgsProduct({{1, 2}, {576}, {1536}, {16, 32}})
     ->Unit(benchmark::kMicrosecond)
     ->UseRealTime();
 

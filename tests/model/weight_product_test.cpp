@@ -36,13 +36,15 @@ TEST_P(WeightProductTest, RoundsFactorsOfABfloat16WeightOnly) {
 
 TEST(OneRowProductTest, IsTheProductOfTheRoundedFactorsAtAnyWidth) {
   if (!has_one_row_product()) GTEST_SKIP() << "this CPU lacks AVX2";
-  for (const int64_t width : {1, 7, 32, 75, 160}) {
-    const at::Tensor x = waves({1, width}, 1.3), weight = waves({131, width}, 0.7).to(at::kBFloat16);
-    const at::Tensor exact = at::mm(x.to(at::kBFloat16).to(at::kDouble), weight.to(at::kDouble).t());
-    const at::Tensor y = one_row_product(x, weight);
-    EXPECT_EQ(y.sizes(), exact.sizes());
-    EXPECT_LT((y - exact).abs().max().item<double>(), 1e-5) << width;
-    EXPECT_TRUE(at::equal(weight_product(x, weight), y)) << width;
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const int64_t width : {1, 7, 32, 75, 160}) {
+      const at::Tensor x = waves({1, width}, 1.3), weight = waves({131, width}, 0.7).to(dtype);
+      const at::Tensor exact = at::mm(x.to(dtype).to(at::kDouble), weight.to(at::kDouble).t());
+      const at::Tensor y = one_row_product(x, weight);
+      EXPECT_EQ(y.sizes(), exact.sizes());
+      EXPECT_LT((y - exact).abs().max().item<double>(), 1e-5) << dtype << width;
+      EXPECT_TRUE(at::equal(weight_product(x, weight), y)) << dtype << width;
+    }
   }
 }
 

@@ -1,6 +1,5 @@
 #include "rebound/model/matrix.h"
 
-#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -31,9 +30,7 @@ void for_each_block(const RowParts& parts, const Body& body) {
     float* out = room.data_ptr<float>();
     for (int64_t row = 0; row < part.rows(); row += most) {
       const int64_t count = std::min(most, part.rows() - row);
-      at::parallel_for(0, count, 16, [&](int64_t begin, int64_t end) {
-        part.widen(row + begin, end - begin, out + begin * columns);
-      });
+      part.widen(row, count, out);
       body(first + row, room.narrow(0, 0, count));
     }
     first += part.rows();

@@ -1,7 +1,6 @@
 #include "rebound/model/one_row_product.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <cstdint>
 #include <cstring>
@@ -25,6 +24,10 @@ __attribute__((target("avx2,fma"))) __m256 widened(const uint16_t* from) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
+__attribute__((target("avx2,fma"))) __m256 widened(const float* from) {
+  return _mm256_loadu_ps(from);
+}
+
 float widened_one(uint16_t half) {
   const uint32_t bits = static_cast<uint32_t>(half) << 16;
   float value;
@@ -32,7 +35,10 @@ float widened_one(uint16_t half) {
   return value;
 }
 
-__attribute__((target("avx2,fma"))) float dot(const uint16_t* w, const float* x, int64_t k) {
+float widened_one(float value) { return value; }
+
+template <typename Weight>
+__attribute__((target("avx2,fma"))) float dot(const Weight* w, const float* x, int64_t k) {
   __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
   int64_t i = 0;
   for (; i + kAtOnce <= k; i += kAtOnce) {
@@ -48,6 +54,18 @@ __attribute__((target("avx2,fma"))) float dot(const uint16_t* w, const float* x,
   return sum;
 }
 
+template <typename Weight>
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight) {
+  const int64_t n = weight.size(0), k = weight.size(1);
+  at::Tensor out = at::empty({1, n}, x.options());
+  const auto* weights = static_cast<const Weight*>(weight.data_ptr());
+  const float* row = x.data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  // One thread reads 25 to 30 GB/s; two read no more, and waking the second takes longer than a row.
+  for (int64_t i = 0; i < n; ++i) to[i] = dot(weights + i * k, row, k);
+  return out;
+}
+
 }  // namespace
 
 bool has_one_row_product() {
@@ -55,17 +73,8 @@ bool has_one_row_product() {
 }
 
 at::Tensor one_row_product(const at::Tensor& x, const at::Tensor& weight) {
-  const int64_t n = weight.size(0), k = weight.size(1);
-  const at::Tensor rounded = x.to(at::kBFloat16).to(at::kFloat).contiguous();
-  at::Tensor out = at::empty({1, n}, rounded.options());
-  const auto* weights = static_cast<const uint16_t*>(weight.data_ptr());
-  const float* row = rounded.data_ptr<float>();
-  float* to = out.data_ptr<float>();
-  constexpr int64_t kGrain = 64;
-  at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to[i] = dot(weights + i * k, row, k);
-  });
-  return out;
+  if (weight.scalar_type() == at::kFloat) return product<float>(x.contiguous(), weight);
+  return product<uint16_t>(x.to(at::kBFloat16).to(at::kFloat).contiguous(), weight);
 }
 
 #else

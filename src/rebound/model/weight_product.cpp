@@ -19,8 +19,9 @@ bool is_one_row(const at::Tensor& x, const at::Tensor& weight) {
   static const bool is_there = has_one_row_product();
   const bool wants_gradient =
       at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
-  return is_there && x.size(0) == 1 && weight.scalar_type() == at::kBFloat16 && weight.is_cpu() &&
-         x.is_cpu() && weight.is_contiguous() && !wants_gradient;
+  const bool is_known = weight.scalar_type() == at::kBFloat16 || weight.scalar_type() == at::kFloat;
+  return is_there && x.size(0) == 1 && is_known && weight.is_cpu() && x.is_cpu() &&
+         weight.is_contiguous() && !wants_gradient;
 }
 
 #ifdef REBOUND_HAS_DNNL

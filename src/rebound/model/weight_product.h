@@ -1,6 +1,6 @@
 // Products with the model's weights, by oneDNN where the build has it: on few rows OpenBLAS spends
-// its time packing the weights (docs/decisions/0015-onednn-products.md). One row times a bfloat16
-// weight is one_row_product.
+// its time packing the weights (docs/decisions/0015-onednn-products.md). One row is
+// one_row_product's.
 #pragma once
 
 #include <ATen/core/Tensor.h>
