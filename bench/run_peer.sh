@@ -10,7 +10,7 @@
 #   bench/run_peer.sh generate [--model GGUF]  generation, harvest and loading beside transformers, batch 1 and 32
 #
 # --json prints the JSON alone; --no-set leaves out the recovered set of the peer (a few minutes).
-# PEER_PYTHON names a Python with torch, transformers >= 5, gguf and safetensors (default python3).
+# PEER_PYTHON names a Python with torch, transformers >= 5, accelerate, gguf and safetensors (default python3).
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -42,6 +42,9 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
 WORK="$(mktemp -d)"
 trap 'rm -rf "$WORK"' EXIT
 tell() { if ((!IS_JSON)); then cat; else cat >/dev/null; fi; }
+# A script of bench/peer; its warnings are shown only where it fails.
+reference() { "$PYTHON" "$ROOT/bench/peer/$1_reference.py" "${@:2}" 2>"$WORK/peer.log" ||
+  { tail -5 "$WORK/peer.log" >&2; return 1; }; }
 
 if [[ "$WHAT" == refusal ]]; then
   cat > "$WORK/spec.json" <<SPEC
@@ -49,17 +52,16 @@ if [[ "$WHAT" == refusal ]]; then
  "defence": {"strength": 0.25}, "controls": false, "attribution": false, "dtype": "$DTYPE",
  "rows": [{"constraint": "forward_projection", "budget": 2, "steps": 40}, {"constraint": "jacobian_sampled", "steps": 10, "lr": 0.03}]}
 SPEC
-  reference() { "$PYTHON" "$ROOT/bench/peer/refusal_reference.py" "$@" --out "$WORK/peer.json"; }
-  reference time --model "$MODEL" 2>/dev/null | tell
+  reference refusal time --model "$MODEL" --out "$WORK/peer.json" | tell
   "$PROGRAM" audit "$WORK/spec.json" --out "$WORK/run" --quiet >/dev/null
-  reference compare "$WORK/run"
+  reference refusal compare "$WORK/run" --out "$WORK/peer.json"
   exit
 fi
 
 if [[ "$WHAT" == mcq ]]; then
   BENCH="$(dirname "$PROGRAM")/multiple_choice_bench"
   [[ -x "$BENCH" ]] || { echo "run_peer: no $BENCH; build that target" >&2; exit 2; }
-  "$PYTHON" "$ROOT/bench/peer/mcq_reference.py" --model "$MODEL" --questions "$ROOT/data/mcq/capitals_mcq.jsonl" 2>/dev/null
+  reference mcq --model "$MODEL" --questions "$ROOT/data/mcq/capitals_mcq.jsonl"
   "$BENCH" --benchmark_min_time=0.1 2>/dev/null
   exit
 fi
@@ -68,7 +70,7 @@ if [[ "$WHAT" == generate ]]; then
   BENCH="$(dirname "$PROGRAM")/generate_bench"
   [[ -x "$BENCH" && -x "$(dirname "$BENCH")/harvest_bench" ]] ||
     { echo "run_peer: no $BENCH or harvest_bench; build these targets" >&2; exit 2; }
-  "$PYTHON" "$ROOT/bench/peer/generate_reference.py" --model "$MODEL" --repeats "$REPEATS" 2>/dev/null
+  reference generate --model "$MODEL" --repeats "$REPEATS"
   export REBOUND_BENCH_MODEL="$MODEL"
   "$BENCH" --benchmark_filter='Generate.*/batch:(1|32)/.*/split:1/new:48|Load' 2>/dev/null
   "$(dirname "$BENCH")/harvest_bench" --benchmark_min_time=5 2>/dev/null
@@ -83,21 +85,18 @@ fi
 
 if [[ "$WHAT" == probe ]]; then
   "$PROGRAM" probe --task movie_sentiment --sae "$SAE" --draws 1 --out "$WORK/ours" --quiet >/dev/null
-  "$PYTHON" "$ROOT/bench/peer/probe_reference.py" --model "$MODEL" --sae "$SAE" \
-    --data "$ROOT/data/probes/movie_sentiment.jsonl" --ours "$WORK/ours/probe.json" 2>/dev/null
+  reference probe --model "$MODEL" --sae "$SAE" --data "$ROOT/data/probes/movie_sentiment.jsonl" --ours "$WORK/ours/probe.json"
   exit
 fi
 if [[ "$WHAT" == tpp ]]; then
   "$PROGRAM" tpp --sae "$SAE" --texts 20 --n 2,20,100 --l2 100 --out "$WORK/ours" --quiet >/dev/null
-  "$PYTHON" "$ROOT/bench/peer/tpp_reference.py" --model "$MODEL" --sae "$SAE" \
-    --data "$ROOT/data/probes/classes/wikitext_topic_6.jsonl" --ours "$WORK/ours/tpp.json" 2>/dev/null
+  reference tpp --model "$MODEL" --sae "$SAE" --data "$ROOT/data/probes/classes/wikitext_topic_6.jsonl" --ours "$WORK/ours/tpp.json"
   exit
 fi
 HOOK="$("$PYTHON" -c 'import json, sys; c = json.load(open(sys.argv[1] + "/cfg.json"))
 print(c.get("metadata", c)["hook_name"])' "$SAE")"
 
-peer() { "$PYTHON" "$ROOT/bench/peer/ioi_reference.py" "$@" --work "$WORK" 2>"$WORK/peer.log" ||
-  { tail -5 "$WORK/peer.log" >&2; return 1; }; }
+peer() { reference ioi "$@" --work "$WORK"; }
 
 peer prepare --model "$MODEL" --sae "$SAE" --hook "$HOOK" --value "$VALUE" | tell
 RUNS=()
