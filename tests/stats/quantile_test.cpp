@@ -53,6 +53,8 @@ TEST(CensoredMedianTest, IsMoreThanTheCapIfHalfAreCensored) {
 
 TEST(CensoredMedianTest, AValueAtTheCapCounts) {
   EXPECT_EQ(to_string(censored_median({20, 20, 1}, 20)), "20");
+  EXPECT_EQ(censored_median({20.000001907348633, 20, 1}, 20).n_censored, 0);
+  EXPECT_EQ(censored_median({20.01, 20, 1}, 20).n_censored, 1);
   EXPECT_EQ(to_string(censored_median({}, 20)), "-");
 }
 

@@ -40,10 +40,11 @@ double quantile(std::vector<double> values, double q) {
 }
 
 CensoredMedian censored_median(const std::vector<double>& values, double cap) {
+  constexpr double kRounding = 1e-5;  // of a float32 norm
   CensoredMedian result{.n = static_cast<int64_t>(values.size())};
   std::vector<double> ranked = values;
   for (double& value : ranked) {
-    if (value <= cap) continue;
+    if (value <= cap * (1 + kRounding)) continue;
     value = kInfinity;
     ++result.n_censored;
   }

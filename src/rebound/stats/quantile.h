@@ -26,7 +26,8 @@ struct CensoredMedian {
   int64_t n = 0;
   int64_t n_censored = 0;
 };
-// A value is censored if it is NaN, infinite or > cap.
+// A value is censored if it is NaN, infinite or above the cap by more than 1e-5 of it: a float32 norm
+// at the cap may come out as 20.000002 of 20.
 CensoredMedian censored_median(const std::vector<double>& values, double cap);
 // "2.31", "> 20" where censored, "-" for no values.
 std::string to_string(const CensoredMedian& median);
