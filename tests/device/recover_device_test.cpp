@@ -16,9 +16,9 @@ namespace {
 
 // Of scores and norms after a search, absolute on numbers of order one.
 constexpr double kSearchGap = 2e-3;
-// The first Adam step of jacobian_sampled divides what its correction leaves of the gradient, rounding
-// in places, by itself: one step later scores differ by 6e-4 with one set of BLAS kernels and by 0.044
-// with another, where every other rung differs by 1e-5. Norms agree to 1e-7.
+// jacobian_sampled amplifies rounding from its first step on: scores part by 6e-4 with one set of BLAS
+// kernels and by 0.044 with another (0.005 without its corrections, the same at a third of the step
+// size), where every other rung differs by 1e-5. Norms agree to 1e-7. Why is not known.
 constexpr double kSampledGap = 0.1;
 
 std::vector<int64_t> longs_of(const at::Tensor& tensor) {
