@@ -19,7 +19,7 @@ TORCH_HEADER = re.compile(r"^(torch|ATen|c10)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]', re.MULTILINE)
 MAX_LINES = 600
 SOURCE_SUFFIXES = {".h", ".cpp", ".py", ".rs", ".sh"}
-TEST_FOLDERS = {*LAYERS, "apps", "browser", "device", "session", "support", "tools", "scripts"}
+TEST_FOLDERS = {*LAYERS, "apps", "browser", "device", "net", "session", "support", "tools", "scripts"}
 
 
 def includes_of(path):
